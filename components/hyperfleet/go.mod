@@ -1,0 +1,27 @@
+module github.com/hyperfleet/hyperfleet/components/hyperfleet
+
+go 1.26.0
+
+require (
+	github.com/hyperfleet/hyperfleet/libs/fleet v0.0.0
+	github.com/hyperfleet/hyperfleet/libs/apis v0.0.0
+	github.com/hyperfleet/hyperfleet/libs/broker v0.0.0
+	github.com/hyperfleet/hyperfleet/libs/service v0.0.0
+	github.com/hyperfleet/hyperfleet/libs/pgdev v0.0.0
+	github.com/hyperfleet/hyperfleet/components/api v0.0.0
+	github.com/hyperfleet/hyperfleet/components/sentinel v0.0.0
+	github.com/hyperfleet/hyperfleet/components/adapter v0.0.0
+	github.com/hyperfleet/hyperfleet/components/jobs v0.0.0
+)
+
+replace (
+	github.com/hyperfleet/hyperfleet/libs/fleet => ../../libs/fleet
+	github.com/hyperfleet/hyperfleet/libs/apis => ../../libs/apis
+	github.com/hyperfleet/hyperfleet/libs/broker => ../../libs/broker
+	github.com/hyperfleet/hyperfleet/libs/service => ../../libs/service
+	github.com/hyperfleet/hyperfleet/libs/pgdev => ../../libs/pgdev
+	github.com/hyperfleet/hyperfleet/components/api => ../../components/api
+	github.com/hyperfleet/hyperfleet/components/sentinel => ../../components/sentinel
+	github.com/hyperfleet/hyperfleet/components/adapter => ../../components/adapter
+	github.com/hyperfleet/hyperfleet/components/jobs => ../../components/jobs
+)

@@ -1,0 +1,3 @@
+module github.com/hyperfleet/hyperfleet
+
+go 1.26.0

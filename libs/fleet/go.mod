@@ -1,0 +1,3 @@
+module github.com/hyperfleet/hyperfleet/libs/fleet
+
+go 1.26.0

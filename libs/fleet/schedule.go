@@ -1,0 +1,77 @@
+package fleet
+
+import "time"
+
+// MaxRepeat bounds the doubling of a silent resource's backoff: 2^5 backoffs.
+const MaxRepeat = 5
+
+// Backoff is how long a resource may stay unheard of before it is due.
+type Backoff struct {
+	NotReady time.Duration
+	Ready    time.Duration
+}
+
+// For returns the backoff of a resource that is, or is not, Ready.
+func (b Backoff) For(ready bool) time.Duration {
+	if ready {
+		return b.Ready
+	}
+	return b.NotReady
+}
+
+// Schedule is everything that "is it due?" depends on. The API keeps one row
+// of it per resource; its SQL is property-tested against these functions. All
+// times are the database's clock.
+type Schedule struct {
+	WakeAt     time.Time // publish at once from this moment on; zero = not woken
+	WakeReason Reason
+	Wakes      int64 // raised by every wake, so that a recording never swallows one
+	Ready      bool
+	Base       time.Time // backoffs count from here
+	Repeat     int       // events published since the last report
+}
+
+// Due says whether the resource is due at now, and why. Boundaries are due.
+func (s Schedule) Due(b Backoff, now time.Time) (Reason, bool) {
+	if !s.WakeAt.IsZero() && !s.WakeAt.After(now) {
+		return s.WakeReason, true
+	}
+	if !now.Before(s.Base.Add(b.For(s.Ready))) {
+		return BackoffExpired, true
+	}
+	return "", false
+}
+
+// Wake returns s woken at the given moment; of two wake-ups the earlier stays.
+func (s Schedule) Wake(at time.Time, why Reason) Schedule {
+	s.Wakes++
+	if s.WakeAt.IsZero() || at.Before(s.WakeAt) {
+		s.WakeAt, s.WakeReason = at, why
+	}
+	return s
+}
+
+// Reported returns s after a report was stored at now. A report never takes a
+// wake-up away.
+func (s Schedule) Reported(ready bool, now time.Time) Schedule {
+	s.Ready, s.Base, s.Repeat = ready, now, 0
+	return s
+}
+
+// Published returns s after the broker confirmed an event for it. wakes and
+// woken are what the publisher read: how often the resource had been woken by
+// then, and whether a wake-up (not an expired backoff) made it due. Only a
+// wake-up that the event served is cleared: not one that came after the
+// reading, and not one that was still in the future.
+func (s Schedule) Published(b Backoff, wakes int64, woken bool, now time.Time) Schedule {
+	if woken && s.Wakes == wakes {
+		s.WakeAt, s.WakeReason = time.Time{}, ""
+	}
+	if s.Ready {
+		s.Base = now
+		return s
+	}
+	s.Base = now.Add(b.NotReady * time.Duration(1<<s.Repeat-1))
+	s.Repeat = min(s.Repeat+1, MaxRepeat)
+	return s
+}
