@@ -4,12 +4,25 @@ go 1.26.0
 
 require (
 	github.com/hyperfleet/hyperfleet/libs/fleet v0.0.0
-	github.com/hyperfleet/hyperfleet/libs/service v0.0.0
+	k8s.io/apimachinery v0.37.2
+)
+
+require (
+	github.com/go-logr/logr v1.4.4 // indirect
+	github.com/google/go-cmp v0.7.0
+	github.com/google/uuid v1.6.0
 	github.com/hyperfleet/hyperfleet/libs/pgdev v0.0.0
+	github.com/hyperfleet/hyperfleet/libs/service v0.0.0
+	github.com/jmoiron/sqlx v1.4.0
+	github.com/lib/pq v1.12.3
+	github.com/pressly/goose/v3 v3.29.0
+	github.com/sethvargo/go-retry v0.5.0
+	k8s.io/klog/v2 v2.140.0 // indirect
+	k8s.io/utils v0.0.0-20260626114624-be93311217bd // indirect
 )
 
 replace (
 	github.com/hyperfleet/hyperfleet/libs/fleet => ../../libs/fleet
-	github.com/hyperfleet/hyperfleet/libs/service => ../../libs/service
 	github.com/hyperfleet/hyperfleet/libs/pgdev => ../../libs/pgdev
+	github.com/hyperfleet/hyperfleet/libs/service => ../../libs/service
 )
