@@ -1,0 +1,51 @@
+# HyperFleet: `make dev` runs it, `make test` tests it. `make` prints this help.
+SHELL   := /bin/bash
+PORT    ?= 8080
+ROUNDS  ?= 3
+REQUIRE ?=
+MODULES := $(shell go list -m -f '{{.Dir}}')
+LINT    := bin/golangci-lint
+export ROUNDS REQUIRE
+
+.PHONY: help
+help: ## Print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: dev
+dev: ## Run the whole system in one process: make dev PORT=9000 ARGS="--demo --data-dir DIR"
+	@go build -o bin/hyperfleet ./components/hyperfleet/cmd/hyperfleet
+	@exec bin/hyperfleet dev --listen 127.0.0.1:$(PORT) $(ARGS)
+
+.PHONY: build
+build: ## Build every module
+	@for m in $(MODULES); do (cd $$m && go build ./...) || exit 1; done
+
+.PHONY: test
+test: ## Run all tests of all modules; REQUIRE=all installs what is missing and forbids skips
+	@.ci/test $(MODULES)
+
+.PHONY: soak
+soak: ## Run the violent and random tests with their full counts
+	@$(MAKE) --no-print-directory test ROUNDS=100
+
+.PHONY: lint
+lint: $(LINT) ## Check formatting, go vet and the linters
+	@for m in $(MODULES); do echo "lint $${m#$(CURDIR)/}"; (cd $$m && $(CURDIR)/$(LINT) run ./...) || exit 1; done
+
+$(LINT): .tools/lint/go.mod
+	@echo "building golangci-lint (once, some minutes)"
+	@mkdir -p bin && cd .tools/lint && GOWORK=off go build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: verify
+verify: ## Check that every module is complete and tidy, and that the scripts parse
+	@for m in $(MODULES); do echo "verify $${m#$(CURDIR)/}"; \
+	  (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
+	@for s in .ci/run .ci/test; do bash -n $$s || exit 1; done
+
+.PHONY: fmt
+fmt: ## Format all Go code
+	@gofmt -w $$(git ls-files '*.go')
+
+.PHONY: clean
+clean: ## Remove what was built
+	@rm -rf bin
