@@ -1,0 +1,245 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/components/api/internal/rollup"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+const (
+	visibleSQL = `
+		SELECT clock_timestamp() FROM {resources}
+		WHERE id = $1 AND deleted_at IS NULL AND ($2 OR tenant = ANY($3::text[]))`
+
+	historySQL = `
+		SELECT ` + reportColumns + ` FROM {statuses}
+		WHERE {owner} = $1 AND id < $2 ORDER BY id DESC LIMIT $3`
+
+	adapterHistorySQL = `
+		SELECT ` + reportColumns + ` FROM {statuses}
+		WHERE {owner} = $1 AND id < $2 AND adapter_name = $4 ORDER BY id DESC LIMIT $3`
+
+	reportSQL = `SELECT ` + reportColumns + ` FROM {statuses} WHERE {owner} = $1 AND id = $2`
+
+	isLatestSQL = `SELECT EXISTS (SELECT 1 FROM {reports} WHERE {owner} = $1 AND adapter_name = $2 AND status_id = $3)`
+
+	patchReportSQL = `
+		UPDATE {statuses} SET message = $3, data = $4::jsonb
+		WHERE {owner} = $1 AND id = $2 AND (message, data) IS DISTINCT FROM ($3, $4::jsonb)
+		RETURNING ` + reportColumns
+
+	deleteReportSQL = `DELETE FROM {statuses} WHERE {owner} = $1 AND id = $2`
+
+	// beforeSQL finds what an adapter's latest was: a late word on an older
+	// generation never was it while there was one on a newer.
+	beforeSQL = `
+		SELECT ` + reportColumns + ` FROM {statuses}
+		WHERE {owner} = $1 AND adapter_name = $2 ORDER BY observed_generation DESC, id DESC LIMIT 1`
+
+	deleteLatestSQL = `DELETE FROM {reports} WHERE {owner} = $1 AND adapter_name = $2`
+)
+
+const maxID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+// Reports reads one page of a resource's history, newest first.
+func (s *Store) Reports(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, q ReportQuery) (fleet.ReportList, error) {
+	out := fleet.ReportList{Kind: "StatusList", Items: []fleet.Report{}}
+	query := fingerprint("reports", t.Type, id, q.Adapter)
+	from, err := readPlace(q.Continue, query)
+	if err != nil {
+		return out, err
+	}
+	names, asOf, err := s.visible(ctx, t, sc, id)
+	if err != nil {
+		return out, err
+	}
+	if from.ID == "" {
+		from.ID = maxID
+	}
+	limit := pageSize(q.Limit)
+	text, args := historySQL, []any{id, from.ID, limit + 1}
+	if q.Adapter != "" {
+		text, args = adapterHistorySQL, append(args, q.Adapter)
+	}
+	var rows []reportRow
+	if err := s.read(ctx, &rows, names.sql(text), args...); err != nil {
+		return out, outward(ctx, "list reports", err)
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		out.Continue = place{Query: query, ID: rows[limit-1].ID}.String()
+	}
+	for _, r := range rows {
+		out.Items = append(out.Items, r.report())
+	}
+	out.AsOf = fleet.At(asOf)
+	return out, nil
+}
+
+// visible says when it saw that the resource exists for the scope, else fleet.NotFound.
+func (s *Store) visible(ctx context.Context, t fleet.TypeInfo, sc Scope, id string) (tables, time.Time, error) {
+	names, err := of(t)
+	if err != nil {
+		return names, time.Time{}, err
+	}
+	if !isID(id) {
+		return names, time.Time{}, notFound(t, id)
+	}
+	all, tenants := sc.args()
+	var at []time.Time
+	if err := s.read(ctx, &at, names.sql(visibleSQL), id, all, tenants); err != nil {
+		return names, time.Time{}, outward(ctx, "find "+t.Kind, err)
+	}
+	if len(at) == 0 {
+		return names, time.Time{}, notFound(t, id)
+	}
+	return names, at[0], nil
+}
+
+func noReport(id string) error {
+	return fleet.Errorf(fleet.NotFound, "there is no report %q on this resource", id)
+}
+
+// GetReport reads one entry of a resource's history.
+func (s *Store) GetReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id, reportID string) (fleet.Report, error) {
+	names, _, err := s.visible(ctx, t, sc, id)
+	if err != nil {
+		return fleet.Report{}, err
+	}
+	if !isID(reportID) {
+		return fleet.Report{}, noReport(reportID)
+	}
+	var rows []reportRow
+	if err := s.read(ctx, &rows, names.sql(reportSQL), id, reportID); err != nil {
+		return fleet.Report{}, outward(ctx, "get report", err)
+	}
+	if len(rows) == 0 {
+		return fleet.Report{}, noReport(reportID)
+	}
+	return rows[0].report(), nil
+}
+
+// latest reads a report that must be its adapter's latest, else fleet.NotLatest.
+func (x *tx) latest(ctx context.Context, id, reportID string) (reportRow, error) {
+	var r reportRow
+	if !isID(reportID) {
+		return r, noReport(reportID)
+	}
+	err := x.row(ctx, &r, reportSQL, id, reportID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, noReport(reportID)
+	}
+	if err != nil {
+		return r, err
+	}
+	var is bool
+	if err := x.row(ctx, &is, isLatestSQL, id, r.AdapterName, reportID); err != nil {
+		return r, err
+	}
+	if !is {
+		return r, fleet.Errorf(fleet.NotLatest, "only the latest report of adapter %s can be changed", r.AdapterName)
+	}
+	return r, nil
+}
+
+// PatchReport corrects the message or data of an adapter's latest report; data
+// that is null is taken away. Any other report is fleet.NotLatest.
+func (s *Store) PatchReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id, reportID string, p fleet.ReportPatch) (fleet.Report, error) {
+	var out fleet.Report
+	err := s.within(ctx, t, func(ctx context.Context, x *tx) error {
+		l, err := x.lock(ctx, t, sc, id)
+		if err != nil {
+			return err
+		}
+		r, err := x.latest(ctx, id, reportID)
+		if err != nil {
+			return err
+		}
+		out = r.report()
+		if p.Message != nil {
+			r.Message = *p.Message
+		}
+		if p.Data != nil {
+			r.Data = p.Data
+		}
+		err = x.row(ctx, &r, patchReportSQL, id, reportID, r.Message, document(r.Data))
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil // it said so already
+		}
+		if err != nil {
+			return err
+		}
+		out = r.report()
+		if err := x.exec(ctx, upsertReportSQL, id, r.AdapterName, r.ID, r.Message, document(r.Data)); err != nil {
+			return err
+		}
+		_, err = s.corrected(ctx, x, t, l, withReport(l.Resource.Status.Adapters, out))
+		return err
+	})
+	if err != nil {
+		return fleet.Report{}, outward(ctx, "change report", err)
+	}
+	return out, nil
+}
+
+// DeleteReport takes an adapter's latest report out of the history; the one
+// before it is the latest again. Any other report is fleet.NotLatest.
+func (s *Store) DeleteReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id, reportID string) error {
+	var before, phase fleet.Phase
+	err := s.within(ctx, t, func(ctx context.Context, x *tx) error {
+		l, err := x.lock(ctx, t, sc, id)
+		if err != nil {
+			return err
+		}
+		before = l.Resource.Status.Phase
+		r, err := x.latest(ctx, id, reportID)
+		if err != nil {
+			return err
+		}
+		if err := x.exec(ctx, deleteReportSQL, id, reportID); err != nil {
+			return err
+		}
+		adapters, err := x.restore(ctx, l, r.AdapterName)
+		if err != nil {
+			return err
+		}
+		phase, err = s.corrected(ctx, x, t, l, adapters)
+		return err
+	})
+	if err != nil {
+		return outward(ctx, "delete report", err)
+	}
+	s.phaseChanged(ctx, id, before, phase)
+	return nil
+}
+
+// restore makes the newest report that an adapter has left its latest.
+func (x *tx) restore(ctx context.Context, l locked, adapter string) ([]fleet.AdapterStatus, error) {
+	adapters := withoutAdapter(l.Resource.Status.Adapters, adapter)
+	var r reportRow
+	err := x.row(ctx, &r, beforeSQL, l.row.ID, adapter)
+	if errors.Is(err, sql.ErrNoRows) {
+		return adapters, x.exec(ctx, deleteLatestSQL, l.row.ID, adapter)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the report before: %w", err)
+	}
+	return withReport(adapters, r.report()), x.exec(ctx, upsertReportSQL, l.row.ID, adapter, r.ID, r.Message, document(r.Data))
+}
+
+// corrected rolls up after a correction, which is no report: nothing is put off.
+func (s *Store) corrected(ctx context.Context, x *tx, t fleet.TypeInfo, l locked, adapters []fleet.AdapterStatus) (fleet.Phase, error) {
+	status := rollup.Status(rollup.Input{
+		Required: s.required[t.Type], Generation: l.row.Generation, Now: fleet.At(l.now),
+		Adapters: adapters, Previous: l.Resource.Status,
+	})
+	if err := x.exec(ctx, saveStatusSQL, l.row.ID, statusJSON(status), l.now); err != nil {
+		return "", err
+	}
+	return status.Phase, x.reschedule(ctx, l.row.ID, l.row.Generation, status, nil, nil)
+}

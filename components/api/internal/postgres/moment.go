@@ -1,0 +1,38 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// newID returns a UUID of version 7 for a moment of the database's clock. Its
+// 12 bits below the millisecond hold the microseconds, so that ids of one row's
+// history, whose moments never repeat, are in the order of time.
+func newID(at time.Time) (string, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("make an id: %w", err)
+	}
+	micros := at.UnixMicro()
+	millis, below := uint64(micros/1000), uint64(micros%1000) //nolint:gosec // the database's clock is after 1970
+	binary.BigEndian.PutUint64(id[:8], millis<<16|0x7000|below*4096/1000)
+	return id.String(), nil
+}
+
+var canonical = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// isID says whether s can be an id at all, in the one form that ids are written in.
+func isID(s string) bool { return canonical.MatchString(s) }
+
+// after returns now, or the next microsecond after last where the clock did
+// not move on: moments of one row never repeat and never go back.
+func after(last, now time.Time) time.Time {
+	if !now.After(last) {
+		return last.Add(time.Microsecond)
+	}
+	return now
+}

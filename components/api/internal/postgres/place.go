@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// Sizes of a page.
+const (
+	DefaultLimit = 100
+	MaxLimit     = 1000
+)
+
+func pageSize(limit int) int {
+	if limit <= 0 {
+		return DefaultLimit
+	}
+	return min(limit, MaxLimit)
+}
+
+// place is where a walk goes on, opaque to callers. It knows the query that it
+// belongs to, because in another one it would skip rows without a word.
+type place struct {
+	Query string    `json:"q"`
+	ID    string    `json:"i"`           // after this id
+	At    time.Time `json:"t,omitzero"`  // of a due list: after this moment
+	Woken bool      `json:"w,omitempty"` // of a due list: still among the woken
+}
+
+func (p place) String() string { return base64.RawURLEncoding.EncodeToString([]byte(mustJSON(p))) }
+
+// readPlace reads what [place.String] wrote; "" is the start.
+func readPlace(s, query string) (place, error) {
+	if s == "" {
+		return place{Query: query}, nil
+	}
+	var p place
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || json.Unmarshal(b, &p) != nil || !isID(p.ID) || p.At.Year() > 9999 {
+		return p, badParameter("continue", "it is not from an earlier answer")
+	}
+	if p.Query != query {
+		return p, badParameter("continue", "it belongs to a list with other parameters; keep them the same, or start again without it")
+	}
+	return p, nil
+}
+
+func badParameter(name, message string) error {
+	return &fleet.Error{
+		Code: fleet.BadRequest, Detail: "a parameter cannot be used",
+		Problems: []fleet.Problem{{Pointer: name, Message: message}},
+	}
+}
+
+// fingerprint is short and differs where the parts differ.
+func fingerprint(parts ...any) string {
+	sum := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(sum, "%T %q\x00", p, fmt.Sprint(p)) //nolint:errcheck // a hash never fails
+	}
+	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:9])
+}
+
+func (q ListQuery) fingerprint(t fleet.TypeInfo, sc Scope) string {
+	since := ""
+	if q.UpdatedSince != nil {
+		since = fleet.At(*q.UpdatedSince).String()
+	}
+	return fingerprint("list", t.Type, sc.all, mustJSON(sc.tenants), selectorText(q.Selector), mustJSON(q.Phases),
+		q.NotPhases, q.Name, since, q.Deleted)
+}
+
+func selectorText(s fmt.Stringer) string {
+	if s == nil {
+		return ""
+	}
+	return s.String()
+}
+
+func stringArray[S ~string](values []S) any {
+	out := make(pq.StringArray, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}

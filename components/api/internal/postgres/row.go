@@ -1,0 +1,136 @@
+package postgres
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+const columns = `id, tenant, name, spec, status, labels, generation, desired_version, reports_version,
+	created_at, updated_at, deleted_at, touched_at`
+
+// row is a resource as its table holds it.
+type row struct {
+	ID             string          `db:"id"`
+	Tenant         string          `db:"tenant"`
+	Name           string          `db:"name"`
+	Spec           json.RawMessage `db:"spec"`
+	Status         json.RawMessage `db:"status"`
+	Labels         json.RawMessage `db:"labels"`
+	Generation     int64           `db:"generation"`
+	DesiredVersion int64           `db:"desired_version"`
+	ReportsVersion int64           `db:"reports_version"`
+	CreatedAt      time.Time       `db:"created_at"`
+	UpdatedAt      time.Time       `db:"updated_at"`
+	DeletedAt      *time.Time      `db:"deleted_at"`
+	TouchedAt      time.Time       `db:"touched_at"`
+	Now            time.Time       `db:"now"`  // the database's clock, where it was asked for
+	Full           json.RawMessage `db:"full"` // messages and data by adapter, where they were asked for
+}
+
+// resource gives the row the form of the API.
+func (r row) resource(t fleet.TypeInfo) (fleet.Resource, error) {
+	out := fleet.Resource{
+		ID: r.ID, Kind: t.Kind, Href: "/v1/" + string(t.Type) + "/" + r.ID, Tenant: r.Tenant, Name: r.Name,
+		Spec: r.Spec, Generation: r.Generation,
+		ResourceVersion: fmt.Sprintf("m%d.s%d", r.DesiredVersion, r.ReportsVersion),
+		CreatedAt:       fleet.At(r.CreatedAt), UpdatedAt: fleet.At(r.UpdatedAt), DeletedAt: optional(r.DeletedAt),
+	}
+	if err := json.Unmarshal(r.Labels, &out.Labels); err != nil {
+		return out, fmt.Errorf("read the labels of %s: %w", r.ID, err)
+	}
+	if err := json.Unmarshal(r.Status, &out.Status); err != nil {
+		return out, fmt.Errorf("read the status of %s: %w", r.ID, err)
+	}
+	return out, r.fill(&out.Status)
+}
+
+// fill puts full messages and data in the place of the short ones.
+func (r row) fill(s *fleet.Status) error {
+	if r.Full == nil {
+		return nil
+	}
+	var full map[string]struct {
+		Message string          `json:"message"`
+		Data    json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(r.Full, &full); err != nil {
+		return fmt.Errorf("read the reports on %s: %w", r.ID, err)
+	}
+	for i, a := range s.Adapters {
+		report, ok := full[a.AdapterName]
+		if !ok {
+			continue
+		}
+		s.Adapters[i].Message = report.Message
+		if string(report.Data) != "null" {
+			s.Adapters[i].Data = report.Data
+		}
+	}
+	return nil
+}
+
+const reportColumns = `id, {owner} AS owner, adapter_name, phase, message, data, observed_generation, attempt,
+	attempt_base, retry_at, checked_at, last_transition_time, reports, created_at, last_reported_at`
+
+// reportRow is an entry of the history as its table holds it.
+type reportRow struct {
+	ID                 string          `db:"id"`
+	Owner              string          `db:"owner"`
+	AdapterName        string          `db:"adapter_name"`
+	Phase              string          `db:"phase"`
+	Message            string          `db:"message"`
+	Data               json.RawMessage `db:"data"`
+	ObservedGeneration int64           `db:"observed_generation"`
+	Attempt            int             `db:"attempt"`
+	AttemptBase        int             `db:"attempt_base"`
+	RetryAt            *time.Time      `db:"retry_at"`
+	CheckedAt          *time.Time      `db:"checked_at"`
+	LastTransitionTime time.Time       `db:"last_transition_time"`
+	Reports            int64           `db:"reports"`
+	CreatedAt          time.Time       `db:"created_at"`
+	LastReportedAt     time.Time       `db:"last_reported_at"`
+}
+
+// report gives the entry the form of the API.
+func (r reportRow) report() fleet.Report {
+	return fleet.Report{
+		ID: r.ID, ClusterID: r.Owner, AdapterName: r.AdapterName, Phase: fleet.ReportPhase(r.Phase), Message: r.Message,
+		LastTransitionTime: fleet.At(r.LastTransitionTime), ObservedGeneration: r.ObservedGeneration,
+		Attempt: r.Attempt, AttemptBase: r.AttemptBase, RetryAt: optional(r.RetryAt), CheckedAt: optional(r.CheckedAt),
+		Data: r.Data, Reports: r.Reports, CreatedAt: fleet.At(r.CreatedAt), LastReportedAt: fleet.At(r.LastReportedAt),
+	}
+}
+
+// optional turns a nullable column into a nullable field.
+func optional(t *time.Time) *fleet.Time {
+	if t == nil {
+		return nil
+	}
+	at := fleet.At(*t)
+	return &at
+}
+
+// nullable turns a nullable field into an argument.
+func nullable(t *fleet.Time) *time.Time {
+	if t == nil || t.IsZero() {
+		return nil
+	}
+	return &t.Time
+}
+
+// document turns JSON into an argument; none and null are NULL.
+func document(raw json.RawMessage) *string {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil
+	}
+	s := string(raw)
+	return &s
+}
+
+// args returns the two arguments of the predicate ($n OR tenant = ANY($n+1)).
+func (s Scope) args() (bool, any) { return s.all, pq.StringArray(append([]string{}, s.tenants...)) }

@@ -1,0 +1,162 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// openDB wraps a pool so that placeholders stay $1, $2, … and columns map to
+// fields by their db tags.
+func openDB(c *pq.Connector) *sqlx.DB { return sqlx.NewDb(sql.OpenDB(c), "postgres") }
+
+// tables are the names that differ between resource types. Statements are
+// written with {resources} and so on in their place.
+type tables struct{ resources, statuses, reports, schedule, owner string }
+
+var byType = map[fleet.ResourceType]tables{
+	fleet.Clusters: {
+		resources: "clusters", statuses: "statuses", reports: "adapter_reports", schedule: "schedule", owner: "cluster_id",
+	},
+}
+
+// of returns the tables of a resource type that the registry knows.
+func of(t fleet.TypeInfo) (tables, error) {
+	names, ok := byType[t.Type]
+	if !ok {
+		return tables{}, fmt.Errorf("resource type %q has no tables", t.Type)
+	}
+	return names, nil
+}
+
+// sql puts the names into a statement.
+func (t tables) sql(text string) string {
+	return strings.NewReplacer("{resources}", t.resources, "{statuses}", t.statuses,
+		"{reports}", t.reports, "{schedule}", t.schedule, "{owner}", t.owner).Replace(text)
+}
+
+// maxStatements bounds what a pool keeps prepared: selectors of many shapes
+// must not fill the server's memory. Beyond it statements run unprepared.
+const maxStatements = 256
+
+// statements are prepared once per pool; database/sql prepares them again on
+// each connection that comes to use them.
+type statements struct {
+	db       *sqlx.DB
+	mu       sync.Mutex
+	prepared map[string]*sqlx.Stmt
+}
+
+func newStatements(db *sqlx.DB) *statements {
+	return &statements{db: db, prepared: map[string]*sqlx.Stmt{}}
+}
+
+func (p *statements) find(text string) (*sqlx.Stmt, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.prepared[text], len(p.prepared) >= maxStatements
+}
+
+// get prepares text, or returns nil where it has to run unprepared. It needs a
+// connection, so it must not be called by who holds one.
+func (p *statements) get(ctx context.Context, text string) (*sqlx.Stmt, error) {
+	stmt, full := p.find(text)
+	if stmt != nil || full {
+		return stmt, nil
+	}
+	stmt, err := p.db.PreparexContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if other := p.prepared[text]; other != nil {
+		defer stmt.Close() //nolint:errcheck // another caller was faster
+		return other, nil
+	}
+	p.prepared[text] = stmt
+	return stmt, nil
+}
+
+// read runs a query outside of any transaction and scans its rows into dest, a
+// pointer to a slice.
+func (s *Store) read(ctx context.Context, dest any, text string, args ...any) error {
+	return again(ctx, func(ctx context.Context) error {
+		stmt, err := s.statements.get(ctx, text)
+		switch {
+		case err != nil:
+			return err
+		case stmt == nil:
+			return s.db.SelectContext(ctx, dest, text, args...)
+		default:
+			return stmt.SelectContext(ctx, dest, args...)
+		}
+	})
+}
+
+// inside lists the statements of transactions. They are prepared before a
+// transaction begins: one that waited for a second connection to prepare on
+// could wait for ever.
+var inside = []string{
+	clockSQL, insertSQL, insertScheduleSQL, lockSQL, getSQL, sameSpecSQL, saveDesiredSQL, saveStatusSQL, touchSQL,
+	scheduleSQL, moveSQL, unscheduleSQL, latestSQL, olderSQL, insertReportSQL, foldSQL, upsertReportSQL,
+}
+
+// tx is one transaction over the tables of one resource type.
+type tx struct {
+	*sqlx.Tx
+	tables
+	statements *statements
+}
+
+// within runs work in a transaction, again from its start where the database
+// asks for that. work must therefore only write what it may write twice.
+func (s *Store) within(ctx context.Context, t fleet.TypeInfo, work func(context.Context, *tx) error) error {
+	names, err := of(t)
+	if err != nil {
+		return err
+	}
+	return again(ctx, func(ctx context.Context) error {
+		for _, text := range inside {
+			if _, err := s.statements.get(ctx, names.sql(text)); err != nil {
+				return err
+			}
+		}
+		began, err := s.db.BeginTxx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer began.Rollback() //nolint:errcheck // after Commit it does nothing; before, the error is returned already
+		if err := work(ctx, &tx{Tx: began, tables: names, statements: s.statements}); err != nil {
+			return err
+		}
+		return began.Commit()
+	})
+}
+
+// row runs a statement that answers at most one row; sql.ErrNoRows if none.
+func (x *tx) row(ctx context.Context, dest any, text string, args ...any) error {
+	text = x.sql(text)
+	if stmt, _ := x.statements.find(text); stmt != nil {
+		return x.StmtxContext(ctx, stmt).GetContext(ctx, dest, args...)
+	}
+	return x.GetContext(ctx, dest, text, args...)
+}
+
+// exec runs a statement that answers nothing.
+func (x *tx) exec(ctx context.Context, text string, args ...any) error {
+	text = x.sql(text)
+	if stmt, _ := x.statements.find(text); stmt != nil {
+		_, err := x.StmtxContext(ctx, stmt).ExecContext(ctx, args...)
+		return err
+	}
+	_, err := x.ExecContext(ctx, text, args...)
+	return err
+}
