@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
@@ -43,6 +44,9 @@ func plain(v pflag.Value) any {
 		if f, err := strconv.ParseFloat(text, 64); err == nil {
 			return f
 		}
+	}
+	if strings.HasPrefix(v.Type(), "stringTo") { // pflag shows mappings as [a=1,b=2] and takes a=1,b=2
+		return strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
 	}
 	return text
 }
