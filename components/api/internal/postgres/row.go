@@ -29,7 +29,7 @@ type row struct {
 	DeletedAt      *time.Time      `db:"deleted_at"`
 	TouchedAt      time.Time       `db:"touched_at"`
 	Now            time.Time       `db:"now"`  // the database's clock, where it was asked for
-	Full           json.RawMessage `db:"full"` // messages and data by adapter, where they were asked for
+	Full           []byte          `db:"full"` // JSON: messages and data by adapter, where they were asked for
 }
 
 // resource gives the row the form of the API.
@@ -79,21 +79,21 @@ const reportColumns = `id, {owner} AS owner, adapter_name, phase, message, data,
 
 // reportRow is an entry of the history as its table holds it.
 type reportRow struct {
-	ID                 string          `db:"id"`
-	Owner              string          `db:"owner"`
-	AdapterName        string          `db:"adapter_name"`
-	Phase              string          `db:"phase"`
-	Message            string          `db:"message"`
-	Data               json.RawMessage `db:"data"`
-	ObservedGeneration int64           `db:"observed_generation"`
-	Attempt            int             `db:"attempt"`
-	AttemptBase        int             `db:"attempt_base"`
-	RetryAt            *time.Time      `db:"retry_at"`
-	CheckedAt          *time.Time      `db:"checked_at"`
-	LastTransitionTime time.Time       `db:"last_transition_time"`
-	Reports            int64           `db:"reports"`
-	CreatedAt          time.Time       `db:"created_at"`
-	LastReportedAt     time.Time       `db:"last_reported_at"`
+	ID                 string     `db:"id"`
+	Owner              string     `db:"owner"`
+	AdapterName        string     `db:"adapter_name"`
+	Phase              string     `db:"phase"`
+	Message            string     `db:"message"`
+	Data               []byte     `db:"data"` // JSON, or NULL
+	ObservedGeneration int64      `db:"observed_generation"`
+	Attempt            int        `db:"attempt"`
+	AttemptBase        int        `db:"attempt_base"`
+	RetryAt            *time.Time `db:"retry_at"`
+	CheckedAt          *time.Time `db:"checked_at"`
+	LastTransitionTime time.Time  `db:"last_transition_time"`
+	Reports            int64      `db:"reports"`
+	CreatedAt          time.Time  `db:"created_at"`
+	LastReportedAt     time.Time  `db:"last_reported_at"`
 }
 
 // report gives the entry the form of the API.

@@ -11,7 +11,7 @@ const (
 	spreadFor = time.Minute // how long the answer is believed; being wrong costs time only
 )
 
-const spreadSQL = `WITH RECURSIVE ` + everyKey + ` SELECT count(*) FROM (SELECT 1 FROM hops LIMIT $1) AS some`
+const spreadSQL = `WITH RECURSIVE ` + everyKey + ` SELECT count(*) FROM (SELECT 1 FROM hops LIMIT $1) AS counted`
 
 // spread remembers whether the shard key has very many values. It chooses
 // between two plans of the same meaning, so a stale answer is never a wrong one.

@@ -1,0 +1,147 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/pgdev"
+)
+
+func TestMain(m *testing.M) { pgdev.Main(m) }
+
+var (
+	required = []string{"validation", "dns"}
+	clusters = fleet.Types()[0]
+	all      = AllTenants()
+)
+
+// open returns a migrated store on a database of the test's own.
+func open(t testing.TB) *Store {
+	t.Helper()
+	s := openURL(t, pgdev.Database(t))
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func openURL(t testing.TB, url string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Config{
+		URL: url, MaxConns: 8, Required: map[fleet.ResourceType][]string{fleet.Clusters: required},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func create(t testing.TB, s *Store, name string, labels map[string]string) fleet.Resource {
+	t.Helper()
+	r, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: name, Labels: labels, Spec: json.RawMessage(`{"version":"4.20.1"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func get(t testing.TB, s *Store, id string) fleet.Resource {
+	t.Helper()
+	r, err := s.Get(t.Context(), clusters, all, id, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func report(t testing.TB, s *Store, id string, n fleet.NewReport) fleet.Report {
+	t.Helper()
+	r, err := s.Report(t.Context(), clusters, all, id, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func patch(t testing.TB, s *Store, id string, change Change) fleet.Resource {
+	t.Helper()
+	r, err := s.Patch(t.Context(), clusters, all, id, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func withSpec(spec string) Change {
+	return func(r fleet.Resource) (map[string]string, json.RawMessage, error) {
+		return r.Labels, json.RawMessage(spec), nil
+	}
+}
+
+func withLabels(labels map[string]string) Change {
+	return func(r fleet.Resource) (map[string]string, json.RawMessage, error) { return labels, r.Spec, nil }
+}
+
+func wantCode(t testing.TB, err error, want fleet.Code) {
+	t.Helper()
+	if got := fleet.ErrorCode(err); got != want {
+		t.Errorf("error %v has code %q, want %q", err, got, want)
+	}
+}
+
+// scheduleOf reads a resource's schedule row in the vocabulary's form.
+func scheduleOf(t testing.TB, s *Store, id string) fleet.Schedule {
+	t.Helper()
+	var row struct {
+		WakeAt     *time.Time `db:"wake_at"`
+		WakeReason *string    `db:"wake_reason"`
+		Wakes      int64      `db:"wakes"`
+		Ready      bool       `db:"ready"`
+		Base       time.Time  `db:"base"`
+		Repeat     int        `db:"repeat"`
+	}
+	if err := s.db.GetContext(t.Context(), &row, `SELECT wake_at, wake_reason, wakes, ready, base, repeat FROM schedule WHERE id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
+	out := fleet.Schedule{Wakes: row.Wakes, Ready: row.Ready, Base: row.Base.UTC(), Repeat: row.Repeat}
+	if row.WakeAt != nil {
+		out.WakeAt, out.WakeReason = row.WakeAt.UTC(), fleet.Reason(*row.WakeReason)
+	}
+	return out
+}
+
+func now(t testing.TB, s *Store) time.Time {
+	t.Helper()
+	at, err := s.clock(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.UTC()
+}
+
+// rounds is how often a random or violent test repeats.
+func rounds(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv("ROUNDS")
+	if text == "" {
+		return 3
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("ROUNDS=%q: write a number from 1", text)
+	}
+	return n
+}
+
+func name(i int) string { return fmt.Sprintf("c-%d", i) }
