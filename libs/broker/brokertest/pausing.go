@@ -1,0 +1,87 @@
+package brokertest
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+)
+
+var pausing = []theme{
+	{"an outage counts no delivery and never fills the dead letters", outage},
+	{"a paused subscriber takes one event at a time, ever more slowly, until one ends otherwise", slows},
+}
+
+func outage(t *testing.T, h Harness) {
+	const n, most = 10, 2
+	var (
+		away   atomic.Bool
+		probes = make(chan struct{}, 10_000)
+		acked  = make(chan int, n)
+	)
+	away.Store(true)
+	receive(t, h.Subscriber(topic, subscription, broker.Limits{Concurrency: 4, MaxDeliveries: most}), func(_ context.Context, d broker.Delivery) broker.Outcome {
+		if away.Load() {
+			probes <- struct{}{}
+			return broker.Pause("the API is away")
+		}
+		acked <- d.Attempt
+		return broker.Ack()
+	})
+	publish(t, h.Publisher(topic), many(n, "e")...)
+	// More deliveries fail than all the events together may have.
+	for range 4 + most {
+		next(t, probes, "deliveries during the outage")
+	}
+	away.Store(false)
+	for range n {
+		if attempt := next(t, acked, "every event after the outage"); attempt != 1 {
+			t.Fatalf("attempt %d, but a pause counts no delivery", attempt)
+		}
+	}
+	if dead := h.DeadLetters(subscription); len(dead) > 0 {
+		t.Fatalf("the outage left dead letters: %+v", dead)
+	}
+}
+
+func slows(t *testing.T, h Harness) {
+	const n = 20
+	var (
+		away    atomic.Bool
+		running tally
+		probes  = make(chan time.Time, 10_000)
+		acked   = make(chan struct{}, n)
+		clashes atomic.Int64
+	)
+	away.Store(true)
+	receive(t, h.Subscriber(topic, subscription, broker.Limits{Concurrency: 4}), func(context.Context, broker.Delivery) broker.Outcome {
+		if !away.Load() {
+			acked <- struct{}{}
+			return broker.Ack()
+		}
+		defer running.add("handlers", -1)
+		if running.add("handlers", 1) > 1 && len(probes) >= 4 {
+			clashes.Add(1)
+		}
+		probes <- time.Now()
+		return broker.Pause("the API is away")
+	})
+	publish(t, h.Publisher(topic), many(n, "e")...)
+	var at []time.Time
+	for range 4 + 5 { // the first may come together
+		at = append(at, next(t, probes, "deliveries during the outage"))
+	}
+	early, late := at[5].Sub(at[4]), at[8].Sub(at[7])
+	if late < 2*early {
+		t.Errorf("deliveries %s apart, and later %s: want ever slower", early, late)
+	}
+	away.Store(false)
+	for range n {
+		next(t, acked, "every event after the outage")
+	}
+	if clashes.Load() > 0 {
+		t.Errorf("%d deliveries at once with another during the pause", clashes.Load())
+	}
+}

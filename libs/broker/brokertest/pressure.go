@@ -1,0 +1,91 @@
+package brokertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+)
+
+var pressure = []theme{
+	{"a full subscription makes publishers wait, and only so long as their context lets them", fullWaits},
+	{"a publisher that closes waits for what is not confirmed", closeWaits},
+}
+
+// small returns h with subscriptions of at most the given number of events.
+func small(t *testing.T, h Harness, events int) Harness {
+	t.Helper()
+	b, ok := h.(Bounded)
+	if !ok {
+		t.Skip("SKIPPED: this broker's subscriptions cannot be made small enough to fill them")
+	}
+	b.Bound(events)
+	return h
+}
+
+func fullWaits(t *testing.T, h Harness) {
+	h = small(t, h, 3)
+	s := h.Subscriber(topic, subscription, broker.Limits{Concurrency: 1})
+	p := h.Publisher(topic)
+	publish(t, p, many(3, "e")...)
+
+	ctx, cancel := context.WithTimeout(t.Context(), quiet)
+	defer cancel()
+	if err := p.Publish(ctx, sample("refused", "x")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("Publish to a full subscription gave %v, want the context's end", err)
+	}
+	published := make(chan error, 1)
+	go func() { published <- p.Publish(t.Context(), sample("patient", "y")) }()
+	none(t, published, "Publish to a full subscription returned")
+
+	got := make(chan string, 10)
+	receive(t, s, func(_ context.Context, d broker.Delivery) broker.Outcome {
+		got <- d.Event.ID()
+		return broker.Ack()
+	})
+	if err := next(t, published, "Publish to return once there is room"); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for range 4 {
+		seen[next(t, got, "the events")] = true
+	}
+	if !seen["patient"] || seen["refused"] {
+		t.Fatalf("received %v", seen)
+	}
+}
+
+func closeWaits(t *testing.T, h Harness) {
+	h = small(t, h, 1)
+	s := h.Subscriber(topic, subscription, broker.Limits{})
+	p := h.Publisher(topic)
+	publish(t, p, sample("first", "s"))
+	published, closed := make(chan error, 1), make(chan error, 1)
+	go func() { published <- p.Publish(t.Context(), sample("second", "s")) }()
+	none(t, published, "Publish to a full subscription returned")
+
+	ctx, cancel := context.WithTimeout(t.Context(), quiet)
+	defer cancel()
+	if err := p.Close(ctx); err == nil {
+		t.Fatal("Close returned without an error though an event was not confirmed")
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), ceiling)
+		defer cancel()
+		closed <- p.Close(ctx)
+	}()
+	none(t, closed, "Close returned before the event was confirmed")
+	got := make(chan string, 10)
+	receive(t, s, func(_ context.Context, d broker.Delivery) broker.Outcome {
+		got <- d.Event.ID()
+		return broker.Ack()
+	})
+	if err := errors.Join(next(t, published, "Publish"), next(t, closed, "Close")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		next(t, got, fmt.Sprintf("event %d", i+1))
+	}
+}
