@@ -16,6 +16,9 @@ const maxTerms = 256
 // Parse reads the grammar of Kubernetes: `region in (us-east, eu-west),!old`.
 // Its error is a [fleet.BadRequest] that names the problem.
 func Parse(s string) (labels.Selector, error) {
+	if strings.ContainsRune(s, 0) { // labels.Parse would take it for the end and drop the rest
+		return nil, bad("labelSelector", "it holds the character U+0000")
+	}
 	sel, err := labels.Parse(s)
 	if err != nil {
 		return nil, bad("labelSelector", err.Error())
