@@ -107,7 +107,7 @@ func (a account) openUp(dir string) error {
 		st, ok := info.Sys().(*syscall.Stat_t)
 		ours := ok && int(st.Uid) == os.Geteuid() && (public || d == dir)
 		if ours && !a.maySearch(info) {
-			if err := os.Chmod(d, info.Mode().Perm()|0o011); err != nil { //nolint:gosec // searchable is the purpose
+			if err := os.Chmod(d, info.Mode().Perm()|0o011); err != nil {
 				return fmt.Errorf("make %s searchable for PostgreSQL: %w", d, err)
 			}
 		}

@@ -52,7 +52,7 @@ func rounds() int {
 // startHelper runs the helper and returns its server's process id and URL.
 func startHelper(t *testing.T, dir string) (cmd *exec.Cmd, pid int, url string) {
 	t.Helper()
-	cmd = exec.Command(os.Args[0]) //nolint:gosec // this test program
+	cmd = exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "PGDEV_HELPER="+dir)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -187,7 +187,7 @@ func TestTheWatchingShellStopsAServerWhoseParentIsGone(t *testing.T) {
 // watchingParent runs this program again as the parent that watches over pid.
 func watchingParent(t *testing.T, pid int) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:gosec // this test program
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "PGDEV_HELPER=watch:"+strconv.Itoa(pid))
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -45,8 +45,8 @@ func candidates() []string {
 		)
 	}
 	if initdb, err := exec.LookPath("initdb"); err == nil {
-		if real, err := filepath.EvalSymlinks(initdb); err == nil {
-			dirs = append(dirs, filepath.Dir(real))
+		if target, err := filepath.EvalSymlinks(initdb); err == nil {
+			dirs = append(dirs, filepath.Dir(target))
 		}
 	}
 	if cache, err := cacheDir(); err == nil {

@@ -23,7 +23,7 @@ func (r *room) launch(ctx context.Context, bin string, o Options) (*process, int
 		port := o.Port
 		if port == 0 {
 			var err error
-			if port, err = freePort(); err != nil {
+			if port, err = freePort(ctx); err != nil {
 				return nil, 0, err
 			}
 		}
@@ -34,7 +34,11 @@ func (r *room) launch(ctx context.Context, bin string, o Options) (*process, int
 		if !retryable(err, o.Port) || try == 20 || ctx.Err() != nil {
 			return nil, 0, err
 		}
-		time.Sleep(time.Duration(try) * pollEvery)
+		select {
+		case <-ctx.Done():
+			return nil, 0, err
+		case <-time.After(time.Duration(try) * pollEvery):
+		}
 	}
 }
 
@@ -51,7 +55,8 @@ func (r *room) launchOn(ctx context.Context, bin string, port int, durable bool)
 	if err != nil {
 		return nil, fmt.Errorf("open the server's log: %w", err)
 	}
-	cmd := exec.Command(filepath.Join(bin, "postgres"), settings(r.data(), port, durable)...) //nolint:gosec // a program that was looked for
+	// No context: the server lives on when the start's context ends.
+	cmd := exec.Command(filepath.Join(bin, "postgres"), settings(r.data(), port, durable)...) //nolint:gosec,noctx // a program that was looked for; see above
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = environment(), r.data(), r.acc.attributes()
 	cmd.Stdout, cmd.Stderr = log, log
 	proc, err := startProcess(cmd)
@@ -125,8 +130,8 @@ func (r *room) pidFile() (pid int, state string) {
 	return pid, state
 }
 
-func freePort() (int, error) {
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}

@@ -24,7 +24,7 @@ func (r *room) evictOrphan(ctx context.Context, log io.Writer) error {
 	if pid == 0 || !alive(pid) {
 		return nil
 	}
-	if !r.servesUs(pid) {
+	if !r.servesUs(ctx, pid) {
 		if err := os.Remove(filepath.Join(r.data(), "postmaster.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove the pid file of a server that is gone: %w", err)
 		}
@@ -35,7 +35,7 @@ func (r *room) evictOrphan(ctx context.Context, log io.Writer) error {
 		signal  syscall.Signal // before the wait; 0 = none
 		patient time.Duration
 	}{{0, 3 * time.Second}, {syscall.SIGINT, 10 * time.Second}, {syscall.SIGQUIT, 10 * time.Second}, {syscall.SIGKILL, 10 * time.Second}} {
-		if step.signal != 0 && r.servesUs(pid) {
+		if step.signal != 0 && r.servesUs(ctx, pid) {
 			if err := syscall.Kill(pid, step.signal); err != nil && !errors.Is(err, syscall.ESRCH) {
 				return fmt.Errorf("stop the PostgreSQL that still uses %s (process %d): %w", r.dir, pid, err)
 			}
@@ -71,12 +71,12 @@ func alive(pid int) bool {
 
 // servesUs says whether process pid is a PostgreSQL on r's data directory, and
 // not something else that got the number since.
-func (r *room) servesUs(pid int) bool {
+func (r *room) servesUs(ctx context.Context, pid int) bool {
 	if runtime.GOOS == "linux" {
 		cwd, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd") // a server works in its data directory
 		return err == nil && sameFile(cwd, r.data())
 	}
-	out, err := exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec // a number
+	out, err := exec.CommandContext(ctx, "ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec // a number
 	return err == nil && strings.Contains(string(out), r.data())
 }
 

@@ -76,7 +76,7 @@ func (r *room) close() error {
 	var err error
 	if r.temporary {
 		if err = os.RemoveAll(r.dir); err != nil {
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond) //nolint:forbidigo // nothing tells when they are gone
 			err = os.RemoveAll(r.dir)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // nobody but this process holds. unwatch ends the shell.
 func watch(pid int) (unwatch func(), err error) {
 	const script = `trap '' INT TERM HUP; if read -r word; then exit 0; fi; kill -QUIT "$1"`
-	cmd := exec.Command("/bin/sh", "-c", script, "sh", strconv.Itoa(pid)) //nolint:gosec // a fixed script and a number
+	cmd := exec.Command("/bin/sh", "-c", script, "sh", strconv.Itoa(pid)) //nolint:gosec,noctx // a fixed script and a number; it ends with this process
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := cmd.StdinPipe()
 	if err != nil {

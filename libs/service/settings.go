@@ -55,7 +55,7 @@ func (s *Settings) Load(environ []string) error {
 
 // loadFile sets what the file says, except what the environment or a flag says too.
 func (s *Settings) loadFile(path string, environ []string) error {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
