@@ -48,7 +48,7 @@ type Precondition struct {
 type SubscriberBroker struct {
 	// Type is gcp-pubsub, rabbitmq or stub.
 	Type string `json:"type"`
-	// Subscription that the adapter's replicas share.
+	// Subscription that the adapter's replicas share. Default: the config's name and "-sub".
 	Subscription string `json:"subscription,omitempty"`
 	// ProjectID of gcp-pubsub.
 	ProjectID string `json:"projectID,omitempty"`
@@ -79,10 +79,10 @@ type JobTemplate struct {
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 	// ServiceAccountName lets the Job use a token of that account. Default: an account without one.
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
-	// ActiveDeadlineSeconds of the Job.
+	// ActiveDeadlineSeconds of the Job. Default 1800.
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`
-	// BackoffLimit is how often Kubernetes itself retries the pod.
+	// BackoffLimit is how often Kubernetes itself retries the pod. Default 3.
 	BackoffLimit *int32 `json:"backoffLimit,omitempty"`
-	// TTLSecondsAfterFinished keeps a finished Job for that long.
+	// TTLSecondsAfterFinished keeps a finished Job for that long. Default 86400.
 	TTLSecondsAfterFinished *int32 `json:"ttlSecondsAfterFinished,omitempty"`
 }
