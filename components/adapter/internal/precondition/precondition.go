@@ -1,0 +1,167 @@
+package precondition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// Bounds of one expression.
+const (
+	maxLength = 4096      // bytes of source
+	maxDepth  = 100       // nesting that the parser follows
+	maxCost   = 1_000_000 // CEL cost units of one evaluation
+	maxTime   = time.Second
+)
+
+// Chain is an adapter's compiled preconditions. It is safe for concurrent use.
+type Chain struct {
+	dependencies []string
+	checks       []check
+}
+
+type check struct {
+	source  string
+	program cel.Program
+}
+
+// Input is everything that a verdict depends on.
+type Input struct {
+	Resource fleet.Resource // with its adapters' messages and data in full
+	Now      time.Time
+}
+
+// Verdict says whether an adapter may start, and if not, why. The reason is
+// the same as long as the cause is.
+type Verdict struct {
+	Met    bool
+	Reason string
+}
+
+// Compile checks expressions over cluster (the resource as the API's JSON),
+// statuses (map of adapter name to its latest report, as in cluster.status.adapters)
+// and now (a timestamp). The error names every bad expression with the
+// position of what is wrong in it. at gives the path of expression i.
+func Compile(dependencies, expressions []string, at func(i int) string) (*Chain, error) {
+	env, err := cel.NewEnv(
+		cel.Variable("cluster", cel.MapType(cel.StringType, cel.DynType)),
+		cel.Variable("statuses", cel.MapType(cel.StringType, cel.MapType(cel.StringType, cel.DynType))),
+		cel.Variable("now", cel.TimestampType),
+		cel.ParserRecursionLimit(maxDepth),
+		cel.ParserExpressionSizeLimit(maxLength),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("set up CEL: %w", err)
+	}
+	c := &Chain{dependencies: dependencies}
+	var problems []error
+	for i, source := range expressions {
+		program, err := compile(env, source)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", at(i), err))
+			continue
+		}
+		c.checks = append(c.checks, check{source, program})
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func compile(env *cel.Env, source string) (cel.Program, error) {
+	if len(source) > maxLength {
+		return nil, fmt.Errorf("expression has %d bytes, at most %d are allowed", len(source), maxLength)
+	}
+	ast, issues := env.Compile(source)
+	if issues.Err() != nil {
+		var at []string
+		for _, e := range issues.Errors() {
+			at = append(at, fmt.Sprintf("line %d, column %d: %s", e.Location.Line(), e.Location.Column()+1, e.Message))
+		}
+		return nil, fmt.Errorf("%q: %s", source, strings.Join(at, "; "))
+	}
+	if !ast.OutputType().IsExactType(cel.BoolType) {
+		return nil, fmt.Errorf("%q: gives %s, must give bool (compare the value, for example with == true)", source, ast.OutputType())
+	}
+	program, err := env.Program(ast, cel.CostLimit(maxCost), cel.InterruptCheckFrequency(100))
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", source, err)
+	}
+	return program, nil
+}
+
+// Dependencies judges the dependencies alone: they must be Complete for the
+// resource's generation.
+func (c *Chain) Dependencies(r fleet.Resource) Verdict {
+	var waiting []string
+	for _, name := range c.dependencies {
+		s, ok := r.Status.Adapter(name)
+		if !ok || s.Phase != fleet.ReportComplete || s.ObservedGeneration != r.Generation {
+			waiting = append(waiting, name)
+		}
+	}
+	if len(waiting) > 0 {
+		return Verdict{Reason: "waiting for " + strings.Join(waiting, ", ")}
+	}
+	return Verdict{Met: true}
+}
+
+// Judge judges dependencies, then every expression.
+func (c *Chain) Judge(in Input) Verdict {
+	if v := c.Dependencies(in.Resource); !v.Met {
+		return v
+	}
+	if len(c.checks) == 0 {
+		return Verdict{Met: true}
+	}
+	vars, err := variables(in)
+	if err != nil {
+		return Verdict{Reason: fmt.Sprintf("preconditions cannot be evaluated: %v", err)}
+	}
+	var unmet []string
+	for _, check := range c.checks {
+		if why := check.eval(vars); why != "" {
+			unmet = append(unmet, why)
+		}
+	}
+	if len(unmet) > 0 {
+		return Verdict{Reason: cut("precondition not met: "+strings.Join(unmet, "; "), 4000)}
+	}
+	return Verdict{Met: true}
+}
+
+// eval returns why the check does not hold, "" if it does.
+func (c check) eval(vars map[string]any) string {
+	ctx, cancel := context.WithTimeout(context.Background(), maxTime)
+	defer cancel()
+	shown := cut(c.source, 500)
+	value, _, err := c.program.ContextEval(ctx, vars)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("%s (%s)", shown, cut(err.Error(), 500))
+	case value != types.True:
+		return shown
+	default:
+		return ""
+	}
+}
+
+// cut shortens s to at most limit bytes without splitting a character.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit] + "…"
+}
