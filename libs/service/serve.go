@@ -44,6 +44,6 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 	if err != nil {
 		err = fmt.Errorf("requests on %s ran on after %s and were cut off: %w", ln.Addr(), grace, errors.Join(err, server.Close()))
 	}
-	_ = <-ended // it says that the server was shut down
+	<-ended //nolint:errcheck // it says that the server was shut down
 	return err
 }
