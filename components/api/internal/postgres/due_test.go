@@ -1,7 +1,14 @@
 package postgres
 
 import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -42,5 +49,118 @@ func publishAll(t testing.TB, s *Store) {
 	}
 	if err := s.Published(t.Context(), clusters, tokens, backoff); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestTokensThatNeverWereAreNamed(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	r := create(t, s, "a", nil)
+	page, err := s.Due(t.Context(), clusters, DueQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := page.Items[0].Token
+	err = s.Published(t.Context(), clusters, []string{good, "x", good[:20], good + "AA", ""}, fleet.Backoff{})
+	var e *fleet.Error
+	if !errors.As(err, &e) || e.Code != fleet.BadRequest || len(e.Problems) != 4 || e.Problems[0].Pointer != "/tokens/1" {
+		t.Errorf("error %v", err)
+	}
+	if got := scheduleOf(t, s, r.ID); got.WakeAt.IsZero() {
+		t.Error("bad tokens recorded the good one")
+	}
+	gone := token{id: "0190a5c1-7d31-7cc5-b7d0-3e3a5a8e1f10", wakes: 1, woken: true}.String()
+	if err := s.Published(t.Context(), clusters, []string{good, gone, good}, fleet.Backoff{}); err != nil {
+		t.Error(err)
+	}
+	if got := scheduleOf(t, s, r.ID); !got.WakeAt.IsZero() || got.Repeat != 1 {
+		t.Errorf("after one event with two tokens: %+v", got)
+	}
+}
+
+// TestOverlappingRecordingsNeverWaitForEachOther: batches over the same rows in
+// opposite orders, at once, with reporters among them.
+func TestOverlappingRecordingsNeverWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for i := range 40 {
+		create(t, s, name(i), nil)
+	}
+	items := walkDue(t, s, DueQuery{})
+	var tokens []string
+	for _, item := range items {
+		tokens = append(tokens, item.Token)
+	}
+	var wg sync.WaitGroup
+	for n := range 6 {
+		wg.Go(func() {
+			mine := slices.Clone(tokens)
+			if n%2 == 1 {
+				slices.Reverse(mine)
+			}
+			for i := range 10 {
+				if err := s.Published(context.Background(), clusters, mine, fleet.Backoff{}); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Report(context.Background(), clusters, all, items[(n*7+i)%40].ID, fleet.NewReport{AdapterName: "dns", Phase: running}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var deadlocks int64
+	if err := s.db.GetContext(t.Context(), &deadlocks, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); err != nil || deadlocks != 0 {
+		t.Errorf("%d deadlocks, %v", deadlocks, err)
+	}
+}
+
+// TestManyShardKeyValues: the plan for very many values means the same.
+func TestManyShardKeyValues(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	const n = maxKeys + 5
+	for i := range n {
+		create(t, s, name(i), map[string]string{"region": name(i)})
+	}
+	for _, limit := range []int{7, 1000} {
+		if got := len(dueIDs(t, s, DueQuery{Limit: limit})); got != n {
+			t.Errorf("%d due in pages of %d, want %d", got, limit, n)
+		}
+	}
+	if !s.spread.isWide["schedule"] {
+		t.Error("the plan for many values was not taken")
+	}
+	selector, err := labels.Parse("region notin (c-1,c-2)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(dueIDs(t, s, DueQuery{Selector: selector})); got != n-2 {
+		t.Errorf("%d due without two regions, want %d", got, n-2)
+	}
+}
+
+func TestBackoffsNeverRunOutOfTime(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	r := create(t, s, "a", nil)
+	forever := fleet.Backoff{NotReady: math.MaxInt64, Ready: math.MaxInt64}
+	for range 8 {
+		items := walkDue(t, s, DueQuery{Backoff: fleet.Backoff{NotReady: -1}})
+		page, err := s.Due(t.Context(), clusters, DueQuery{Backoff: forever})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range append(items, page.Items...) {
+			if err := s.Published(t.Context(), clusters, []string{item.Token}, forever); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.db.ExecContext(t.Context(), `UPDATE schedule SET base = now() - interval '1 hour'`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := scheduleOf(t, s, r.ID); got.Repeat != fleet.MaxRepeat {
+		t.Errorf("schedule %+v", got)
 	}
 }
