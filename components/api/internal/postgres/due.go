@@ -55,7 +55,7 @@ func (s *Store) Due(ctx context.Context, t fleet.TypeInfo, q DueQuery) (fleet.Du
 	limit := pageSize(q.Limit)
 	text, args := dueSQL(q, from, shards, rest, wide, limit+1)
 	var rows []dueRow
-	if err := s.read(ctx, &rows, names.sql(text), args...); err != nil {
+	if err := s.dueQueries.read(ctx, &rows, names.sql(text), args...); err != nil {
 		return out, outward(ctx, "list what is due of "+string(t.Type), err)
 	}
 	out.AsOf = fleet.At(rows[0].AsOf)

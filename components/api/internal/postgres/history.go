@@ -67,7 +67,7 @@ func (s *Store) Reports(ctx context.Context, t fleet.TypeInfo, sc Scope, id stri
 		text, args = adapterHistorySQL, append(args, q.Adapter)
 	}
 	var rows []reportRow
-	if err := s.read(ctx, &rows, names.sql(text), args...); err != nil {
+	if err := s.statements.read(ctx, &rows, names.sql(text), args...); err != nil {
 		return out, outward(ctx, "list reports", err)
 	}
 	if len(rows) > limit {
@@ -92,7 +92,7 @@ func (s *Store) visible(ctx context.Context, t fleet.TypeInfo, sc Scope, id stri
 	}
 	all, tenants := sc.args()
 	var at []time.Time
-	if err := s.read(ctx, &at, names.sql(visibleSQL), id, all, tenants); err != nil {
+	if err := s.statements.read(ctx, &at, names.sql(visibleSQL), id, all, tenants); err != nil {
 		return names, time.Time{}, outward(ctx, "find "+t.Kind, err)
 	}
 	if len(at) == 0 {
@@ -115,7 +115,7 @@ func (s *Store) GetReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id, r
 		return fleet.Report{}, noReport(reportID)
 	}
 	var rows []reportRow
-	if err := s.read(ctx, &rows, names.sql(reportSQL), id, reportID); err != nil {
+	if err := s.statements.read(ctx, &rows, names.sql(reportSQL), id, reportID); err != nil {
 		return fleet.Report{}, outward(ctx, "get report", err)
 	}
 	if len(rows) == 0 {

@@ -32,7 +32,7 @@ func (s *Store) Get(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, 
 	}
 	all, tenants := sc.args()
 	var rows []row
-	if err := s.read(ctx, &rows, names.sql(getSQL), id, deleted, all, tenants); err != nil {
+	if err := s.statements.read(ctx, &rows, names.sql(getSQL), id, deleted, all, tenants); err != nil {
 		return fleet.Resource{}, outward(ctx, "get "+t.Kind, err)
 	}
 	if len(rows) == 0 {
@@ -70,7 +70,7 @@ func (s *Store) List(ctx context.Context, t fleet.TypeInfo, sc Scope, q ListQuer
 	limit := pageSize(q.Limit)
 	text, args := q.sql(sc, after, limit+1)
 	var rows []row
-	if err := s.read(ctx, &rows, names.sql(text), args...); err != nil {
+	if err := s.statements.read(ctx, &rows, names.sql(text), args...); err != nil {
 		return out, outward(ctx, "list "+string(t.Type), err)
 	}
 	if len(rows) > limit {
@@ -143,7 +143,7 @@ func (s *Store) CountByPhase(ctx context.Context, t fleet.TypeInfo) (map[fleet.P
 		Phase fleet.Phase `db:"phase"`
 		N     int64       `db:"n"`
 	}
-	if err := s.read(ctx, &rows, names.sql(countSQL)); err != nil {
+	if err := s.statements.read(ctx, &rows, names.sql(countSQL)); err != nil {
 		return nil, outward(ctx, "count "+string(t.Type), err)
 	}
 	counts := map[fleet.Phase]int64{}
@@ -160,7 +160,7 @@ func (s *Store) CountByPhase(ctx context.Context, t fleet.TypeInfo) (map[fleet.P
 
 func (s *Store) clock(ctx context.Context) (time.Time, error) {
 	var now []time.Time
-	if err := s.read(ctx, &now, clockSQL); err != nil {
+	if err := s.statements.read(ctx, &now, clockSQL); err != nil {
 		return time.Time{}, err
 	}
 	return now[0], nil

@@ -29,7 +29,7 @@ func (p *spread) wide(ctx context.Context, s *Store, t tables) (bool, error) {
 		return isWide, nil
 	}
 	var n []int
-	if err := s.read(ctx, &n, t.sql(spreadSQL), maxKeys+2); err != nil { // one hop leads to the end
+	if err := s.dueQueries.read(ctx, &n, t.sql(spreadSQL), maxKeys+2); err != nil { // one hop leads to the end
 		return false, err
 	}
 	p.mu.Lock()

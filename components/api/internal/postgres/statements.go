@@ -87,14 +87,14 @@ func (p *statements) get(ctx context.Context, text string) (*sqlx.Stmt, error) {
 
 // read runs a query outside of any transaction and scans its rows into dest, a
 // pointer to a slice.
-func (s *Store) read(ctx context.Context, dest any, text string, args ...any) error {
+func (p *statements) read(ctx context.Context, dest any, text string, args ...any) error {
 	return again(ctx, func(ctx context.Context) error {
-		stmt, err := s.statements.get(ctx, text)
+		stmt, err := p.get(ctx, text)
 		switch {
 		case err != nil:
 			return err
 		case stmt == nil:
-			return s.db.SelectContext(ctx, dest, text, args...)
+			return p.db.SelectContext(ctx, dest, text, args...)
 		default:
 			return stmt.SelectContext(ctx, dest, args...)
 		}

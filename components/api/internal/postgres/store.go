@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -29,7 +30,7 @@ const (
 // Config is how a [Store] reaches its database and judges what it stores.
 type Config struct {
 	URL      string                          // postgres://…
-	MaxConns int                             // at most so many connections; 0 = 16
+	MaxConns int                             // at most so many connections, but 2 at least; 0 = 16
 	ShardKey string                          // label that leads the schedule's index; "" = region
 	Required map[fleet.ResourceType][]string // adapters that must be Complete for a resource to be Ready
 	Log      *slog.Logger                    // nil = silent
@@ -38,25 +39,37 @@ type Config struct {
 // Store is the API's database. Its methods may be called at the same time.
 type Store struct {
 	db         *sqlx.DB
+	due        *sqlx.DB // connections that plan for the due query
 	url        string
 	shardKey   string
 	required   map[fleet.ResourceType][]string
 	log        *slog.Logger
-	statements *statements
+	statements *statements // of db
+	dueQueries *statements // of due
 	spread     spread
 }
 
-// Open prepares a pool of connections and makes none yet: whether the
-// database answers is seen by Migrate and Ping. Its error never shows the URL.
+// Settings of every connection. A statement of ours is short, so compiling it
+// or waiting long for it never pays.
+var settings = map[string]string{
+	"statement_timeout":                   "30s",
+	"lock_timeout":                        "10s",
+	"idle_in_transaction_session_timeout": "30s",
+	"jit":                                 "off",
+}
+
+// Settings of the connections for the due query, whose indexes are made for
+// its one plan. Statistics that are old, or rows that were not vacuumed yet,
+// would have PostgreSQL sort and fetch instead, most of all under load.
+var dueSettings = map[string]string{
+	"enable_bitmapscan": "off",
+	"enable_seqscan":    "off",
+	"plan_cache_mode":   "force_generic_plan",
+}
+
+// Open prepares pools of connections and makes none yet: whether the database
+// answers is seen by Migrate and Ping. Its error never shows the URL.
 func Open(_ context.Context, c Config) (*Store, error) {
-	connector, err := connector(c.URL, map[string]string{
-		"statement_timeout":                   "30s",
-		"lock_timeout":                        "10s",
-		"idle_in_transaction_session_timeout": "30s",
-	})
-	if err != nil {
-		return nil, err
-	}
 	if c.MaxConns <= 0 {
 		c.MaxConns = DefaultMaxConns
 	}
@@ -66,19 +79,36 @@ func Open(_ context.Context, c Config) (*Store, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	db := openDB(connector)
-	db.SetMaxOpenConns(c.MaxConns)
-	db.SetMaxIdleConns(c.MaxConns)
-	db.SetConnMaxIdleTime(5 * time.Minute)
-	db.SetConnMaxLifetime(time.Hour)
+	forDue := max(1, c.MaxConns/4)
+	db, err := pool(c.URL, max(1, c.MaxConns-forDue), settings)
+	if err != nil {
+		return nil, err
+	}
+	due, err := pool(c.URL, forDue, settings, dueSettings)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return &Store{
-		db: db, url: c.URL, shardKey: c.ShardKey, required: c.Required, log: c.Log,
-		statements: newStatements(db),
+		db: db, due: due, url: c.URL, shardKey: c.ShardKey, required: c.Required, log: c.Log,
+		statements: newStatements(db), dueQueries: newStatements(due),
 	}, nil
 }
 
+func pool(url string, size int, settings ...map[string]string) (*sqlx.DB, error) {
+	connector, err := connector(url, settings...)
+	if err != nil {
+		return nil, err
+	}
+	db := openDB(connector)
+	db.SetMaxOpenConns(size)
+	db.SetMaxIdleConns(size)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxLifetime(time.Hour)
+	return db, nil
+}
+
 // connector reads the URL; settings hold for every connection.
-func connector(url string, settings map[string]string) (*pq.Connector, error) {
+func connector(url string, settings ...map[string]string) (*pq.Connector, error) {
 	config, err := pq.NewConfig(url)
 	if err != nil {
 		return nil, errors.New("read the database's URL: it is not a postgres:// URL") // err may quote the password
@@ -93,8 +123,8 @@ func connector(url string, settings map[string]string) (*pq.Connector, error) {
 		config.Runtime = map[string]string{}
 	}
 	config.Runtime["timezone"] = "UTC"
-	for name, value := range settings {
-		config.Runtime[name] = value
+	for _, some := range settings {
+		maps.Copy(config.Runtime, some)
 	}
 	return pq.NewConnectorConfig(config)
 }
@@ -155,4 +185,4 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Close gives all connections back.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return errors.Join(s.db.Close(), s.due.Close()) }

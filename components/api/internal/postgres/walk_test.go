@@ -1,0 +1,154 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// TestWalkSeesEveryStableRowOnce walks lists while others create, change and
+// delete rows. What is there all the time is seen exactly once.
+func TestWalkSeesEveryStableRowOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	stable := map[string]bool{}
+	for i := range 120 {
+		r := create(t, s, name(i), map[string]string{"region": regions[i%3], "keep": "yes"})
+		stable[r.ID] = i%3 == 0
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	defer writers.Wait()
+	defer stop()
+	for n := range 3 {
+		writers.Go(func() { churn(t, ctx, s, n, stable) })
+	}
+	selector, err := labels.Parse("keep=yes,region=" + regions[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range rounds(t) {
+		for _, limit := range []int{1, 7, 50} {
+			everything := seen(t, s, ListQuery{Limit: limit})
+			some := seen(t, s, ListQuery{Limit: limit, Selector: selector})
+			for id, first := range stable {
+				if everything[id] != 1 {
+					t.Errorf("pages of %d: %s was seen %d times", limit, id, everything[id])
+				}
+				if want := map[bool]int{true: 1}[first]; some[id] != want {
+					t.Errorf("pages of %d with a selector: %s was seen %d times, want %d", limit, id, some[id], want)
+				}
+			}
+		}
+	}
+}
+
+func seen(t testing.TB, s *Store, q ListQuery) map[string]int {
+	t.Helper()
+	count := map[string]int{}
+	for {
+		page, err := s.List(t.Context(), clusters, all, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Items) > q.Limit {
+			t.Fatalf("%d items on a page of %d", len(page.Items), q.Limit)
+		}
+		for _, r := range page.Items {
+			count[r.ID]++
+		}
+		if page.Continue == "" {
+			return count
+		}
+		q.Continue = page.Continue
+	}
+}
+
+// churn creates and deletes rows of its own and reports on the stable ones.
+func churn(t *testing.T, ctx context.Context, s *Store, n int, stable map[string]bool) {
+	var mine []string
+	for i := 0; ctx.Err() == nil; i++ {
+		r, err := s.Create(ctx, clusters, "default", fleet.NewResource{Name: fmt.Sprintf("w%d-%d", n, i), Labels: map[string]string{"keep": "yes", "region": regions[0]}})
+		if err == nil {
+			mine = append(mine, r.ID)
+		}
+		if len(mine) > 5 {
+			k := rand.IntN(len(mine))
+			err = s.Delete(ctx, clusters, all, mine[k])
+			mine = append(mine[:k], mine[k+1:]...)
+		}
+		for id := range stable { // any one
+			if err == nil {
+				_, err = s.Report(ctx, clusters, all, id, fleet.NewReport{AdapterName: "dns", Phase: running, Message: fmt.Sprint(i)})
+			}
+			break
+		}
+		if err != nil && ctx.Err() == nil {
+			t.Error(err)
+			return
+		}
+	}
+}
+
+func TestListFilters(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a := create(t, s, "a", map[string]string{"region": "us-east", "env": "prod"})
+	b := create(t, s, "b", map[string]string{"region": "us-east"})
+	c := create(t, s, "c", nil)
+	for _, adapter := range required {
+		report(t, s, b.ID, fleet.NewReport{AdapterName: adapter, Phase: complete})
+	}
+	report(t, s, c.ID, fleet.NewReport{AdapterName: "dns", Phase: failed})
+	c = patch(t, s, c.ID, withLabels(map[string]string{"x": "y"}))
+	selector := func(text string) labels.Selector {
+		sel, err := labels.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sel
+	}
+	since := c.UpdatedAt.Time
+	later := since.Add(time.Microsecond)
+	for _, test := range []struct {
+		name string
+		q    ListQuery
+		want string
+	}{
+		{"nothing asked is everything", ListQuery{}, "a b c"},
+		{"by labels", ListQuery{Selector: selector("region=us-east,env!=prod")}, "b"},
+		{"by absent label", ListQuery{Selector: selector("!region")}, "c"},
+		{"nothing matches the empty scope of labels", ListQuery{Selector: labels.Nothing()}, ""},
+		{"by phase", ListQuery{Phases: []fleet.Phase{fleet.Ready, fleet.Failed}}, "b c"},
+		{"by other phases", ListQuery{Phases: []fleet.Phase{fleet.Ready}, NotPhases: true}, "a c"},
+		{"by name", ListQuery{Name: "b"}, "b"},
+		{"by time, the moment included", ListQuery{UpdatedSince: &since}, "c"},
+		{"by time, after the moment", ListQuery{UpdatedSince: &later}, ""},
+		{"all at once", ListQuery{Selector: selector("env"), Phases: []fleet.Phase{fleet.Pending}, Name: "a", UpdatedSince: &a.UpdatedAt.Time}, "a"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			list, err := s.List(t.Context(), clusters, Tenants("default"), test.q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for i, r := range list.Items {
+				if i > 0 {
+					got += " "
+				}
+				got += r.Name
+			}
+			if got != test.want || list.Kind != "ClusterList" || list.AsOf.Before(since) {
+				t.Errorf("listed %q, want %q (%s as of %v)", got, test.want, list.Kind, list.AsOf)
+			}
+		})
+	}
+}
