@@ -1,0 +1,126 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hyperfleet/hyperfleet/components/adapter/internal/handle"
+	"github.com/hyperfleet/hyperfleet/components/adapter/internal/precondition"
+	"github.com/hyperfleet/hyperfleet/libs/apis/v1alpha1"
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
+	"github.com/hyperfleet/hyperfleet/libs/service"
+)
+
+// Deps are the things that an adapter works with.
+type Deps struct {
+	Log      *slog.Logger
+	Registry prometheus.Registerer // several adapters may share one
+	Health   *service.Health       // nil: readiness is not asked for
+	// Transport carries requests to the API; nil means one of its own.
+	Transport http.RoundTripper
+	// Subscriber opens a subscription.
+	Subscriber func(context.Context, SubscriptionSpec) (broker.Subscriber, error)
+	// Runner runs the Jobs; several adapters may share one.
+	Runner Runner
+}
+
+// SubscriptionSpec says what to subscribe to.
+type SubscriptionSpec struct {
+	Broker       v1alpha1.SubscriberBroker // with its defaults set
+	ResourceType fleet.ResourceType
+	Topic        string // the resource type's own, where the broker has topics
+	Subscription string // differs between resource types
+	Limits       broker.Limits
+}
+
+// Runner runs Jobs: see [NewDirRunner].
+type Runner = handle.Runner
+
+// Adapter is one adapter, ready to run.
+type Adapter struct {
+	name          string // as it reports
+	handler       *handle.Handler
+	runner        Runner
+	subscriptions []SubscriptionSpec
+	subscribe     func(context.Context, SubscriptionSpec) (broker.Subscriber, error)
+}
+
+// New compiles the adapter's preconditions and puts it together. Its error
+// names every problem of the configuration.
+func New(cfg Config, deps Deps) (*Adapter, error) {
+	a, invalid := cfg.resolve()
+	c := a.Spec.Criteria
+	expressions := make([]string, len(c.Preconditions))
+	for i, p := range c.Preconditions {
+		expressions[i] = p.Expression
+	}
+	chain, err := precondition.Compile(c.Dependencies, expressions, func(i int) string {
+		return fmt.Sprintf("AdapterConfig %q: spec.criteria.preconditions[%d].expression", a.Name, i)
+	})
+	if err := errors.Join(invalid, err); err != nil {
+		return nil, err
+	}
+	api, err := client.New(a.Spec.HyperfleetAPI.URL, deps.Transport, a.Spec.HyperfleetAPI.Timeout.Duration)
+	if err != nil {
+		return nil, err
+	}
+	name := a.Spec.AdapterType
+	metrics, err := handle.NewMetrics(deps.Registry, name, func() int { return deps.Runner.InFlight(name) })
+	if err != nil {
+		return nil, err
+	}
+	reached := &contact{api: api}
+	if deps.Health != nil {
+		deps.Health.Add("adapter "+name+": API", reached.check)
+	}
+	return &Adapter{
+		name:          name,
+		handler:       handle.New(a, chain, reached, deps.Runner, metrics, deps.Log),
+		runner:        deps.Runner,
+		subscriptions: subscriptions(a, cfg.Concurrency),
+		subscribe:     deps.Subscriber,
+	}, nil
+}
+
+// subscriptions lists one subscription per resource type: clusters have the
+// configured name, other types add theirs to it.
+func subscriptions(a v1alpha1.AdapterConfig, concurrency int) []SubscriptionSpec {
+	var all []SubscriptionSpec
+	for _, t := range a.Spec.ResourceTypes {
+		info, _ := fleet.ResourceType(t).Info()
+		s := SubscriptionSpec{
+			Broker: *a.Spec.Broker, ResourceType: info.Type, Topic: info.Topic, Subscription: a.Spec.Broker.Subscription,
+			Limits: broker.Limits{Concurrency: concurrency, MaxDeliveries: int(*a.Spec.Broker.MaxDeliveries)},
+		}
+		if info.Type != fleet.Clusters {
+			s.Subscription += "-" + t
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// Run receives events and runs Jobs until ctx ends, then returns within 10
+// seconds. A Job that was cut off is run again by the next process.
+func (a *Adapter) Run(ctx context.Context) error {
+	parts := []service.Part{{Name: "jobs of " + a.name, Run: func(ctx context.Context) error {
+		return a.runner.Run(ctx, a.name, a.handler.Ended)
+	}}}
+	for _, s := range a.subscriptions {
+		sub, err := a.subscribe(ctx, s)
+		if err != nil {
+			return fmt.Errorf("subscribe to %s: %w", s.Subscription, err)
+		}
+		parts = append(parts, service.Part{Name: "subscription " + s.Subscription, Run: func(ctx context.Context) error {
+			return sub.Receive(ctx, a.handler.Handle)
+		}})
+	}
+	return service.Run(ctx, parts...)
+}

@@ -1,0 +1,127 @@
+package adapter
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/hyperfleet/hyperfleet/libs/apis/v1alpha1"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
+)
+
+// Config is what an operator sets for the process of an adapter.
+type Config struct {
+	// ConfigFile is the YAML file of the AdapterConfig.
+	ConfigFile string
+	// Name of the AdapterConfig in ConfigFile; needed when that has several.
+	Name string
+	// Adapter is used instead of ConfigFile.
+	Adapter *v1alpha1.AdapterConfig
+	// APIURL is the API of an AdapterConfig that names none.
+	APIURL string
+	// APITimeout bounds one request to it.
+	APITimeout time.Duration
+	// Broker of an AdapterConfig that names none.
+	Broker *v1alpha1.SubscriberBroker
+	// Concurrency is how many events are handled at once.
+	Concurrency int
+}
+
+// DefaultConfig returns what holds unless it is set.
+func DefaultConfig() Config {
+	return Config{APITimeout: v1alpha1.DefaultAPITimeout, Concurrency: 16}
+}
+
+// Validate names every problem of c, those of its AdapterConfig included.
+func (c Config) Validate() error {
+	_, err := c.resolve()
+	return err
+}
+
+// resolve returns the AdapterConfig with everything set that it runs with.
+func (c Config) resolve() (v1alpha1.AdapterConfig, error) {
+	var problems []error
+	if c.APITimeout <= 0 {
+		problems = append(problems, fmt.Errorf("API timeout %s: must be longer than 0", c.APITimeout))
+	}
+	if c.Concurrency < 1 {
+		problems = append(problems, fmt.Errorf("concurrency %d: must be at least 1", c.Concurrency))
+	}
+	if c.Broker != nil {
+		if err := c.Broker.Validate(); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	a, err := c.load()
+	if err != nil {
+		return a, errors.Join(append(problems, err)...)
+	}
+	if err := a.Validate(); err != nil {
+		problems = append(problems, err)
+	}
+	a = c.complete(a)
+	for i, name := range a.Spec.ResourceTypes {
+		if _, known := fleet.ResourceType(name).Info(); !known {
+			problems = append(problems, fmt.Errorf("AdapterConfig %q: spec.resourceTypes[%d]: there is no resource type %q", a.Name, i, name))
+		}
+	}
+	if a.Spec.HyperfleetAPI.URL == "" {
+		problems = append(problems, fmt.Errorf("AdapterConfig %q: spec.hyperfleetAPI.url: set it, or the process's API URL", a.Name))
+	} else if _, err := client.New(a.Spec.HyperfleetAPI.URL, nil, 0); err != nil {
+		problems = append(problems, err)
+	}
+	if a.Spec.Broker == nil {
+		problems = append(problems, fmt.Errorf("AdapterConfig %q: spec.broker: set it, or the process's broker", a.Name))
+	}
+	return a, errors.Join(problems...)
+}
+
+// complete fills in a what comes from the process, then the defaults.
+func (c Config) complete(a v1alpha1.AdapterConfig) v1alpha1.AdapterConfig {
+	if a.Spec.HyperfleetAPI == nil {
+		a.Spec.HyperfleetAPI = &v1alpha1.HyperfleetAPI{URL: c.APIURL}
+		a.Spec.HyperfleetAPI.Timeout = &metav1.Duration{Duration: c.APITimeout}
+	}
+	if a.Spec.Broker == nil && c.Broker != nil {
+		b := *c.Broker
+		a.Spec.Broker = &b
+	}
+	return a.Defaults()
+}
+
+// load returns the AdapterConfig as written.
+func (c Config) load() (v1alpha1.AdapterConfig, error) {
+	var none v1alpha1.AdapterConfig
+	switch {
+	case c.Adapter != nil && c.ConfigFile != "":
+		return none, errors.New("adapter: give a config file or an AdapterConfig, not both")
+	case c.Adapter != nil:
+		return *c.Adapter, nil
+	case c.ConfigFile == "":
+		return none, errors.New("adapter: give a config file with an AdapterConfig")
+	}
+	f, err := os.Open(c.ConfigFile)
+	if err != nil {
+		return none, fmt.Errorf("open config file: %w", err)
+	}
+	defer f.Close()
+	_, adapters, err := v1alpha1.Decode(f)
+	if err != nil {
+		return none, fmt.Errorf("config file %s: %w", c.ConfigFile, err)
+	}
+	var names []string
+	for _, a := range adapters {
+		if a.Name == c.Name || c.Name == "" && len(adapters) == 1 {
+			return a, nil
+		}
+		names = append(names, a.Name)
+	}
+	if c.Name == "" && len(names) > 1 {
+		return none, fmt.Errorf("config file %s: has the AdapterConfigs %q; say which one to run", c.ConfigFile, names)
+	}
+	return none, fmt.Errorf("config file %s: has no AdapterConfig %q, only %q", c.ConfigFile, c.Name, names)
+}

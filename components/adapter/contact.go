@@ -1,0 +1,52 @@
+package adapter
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
+)
+
+// recently is how long an answer of the API says that it can be reached.
+const recently = 15 * time.Second
+
+// contact is the API, and when it last answered. Any answer will do.
+type contact struct {
+	api  *client.Client
+	last atomic.Int64 // Unix nanoseconds
+}
+
+func (c *contact) Get(ctx context.Context, typ fleet.ResourceType, id string) (fleet.Resource, error) {
+	r, err := c.api.Get(ctx, typ, id)
+	c.note(err)
+	return r, err
+}
+
+func (c *contact) Report(ctx context.Context, typ fleet.ResourceType, id string, r fleet.NewReport) (fleet.Report, error) {
+	stored, err := c.api.Report(ctx, typ, id, r)
+	c.note(err)
+	return stored, err
+}
+
+func (c *contact) note(err error) {
+	if code := fleet.ErrorCode(err); code != fleet.Unavailable && code != fleet.Internal {
+		c.last.Store(time.Now().UnixNano())
+	}
+}
+
+// check says whether the API answered recently; an adapter that had no reason
+// to ask does so now.
+func (c *contact) check(ctx context.Context) error {
+	if time.Since(time.Unix(0, c.last.Load())) < recently {
+		return nil
+	}
+	_, err := c.api.List(ctx, fleet.Clusters, client.ListOptions{Limit: 1})
+	c.note(err)
+	if err != nil {
+		return fmt.Errorf("reach the API: %w", err)
+	}
+	return nil
+}

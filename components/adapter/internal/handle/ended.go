@@ -1,0 +1,105 @@
+package handle
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hyperfleet/hyperfleet/components/adapter/internal/jobspec"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// Bounds of what a report carries, in bytes.
+const (
+	maxMessage = 4 << 10
+	maxData    = 32 << 10
+)
+
+// Ended reports how a Job ended. It returns nil once the API has stored that,
+// or has answered that it does not want to know; else it is to be called again.
+func (h *Handler) Ended(ctx context.Context, end jobspec.End) error {
+	end = presentable(end)
+	id := end.Identity
+	err := h.report(ctx, id.ResourceType, id.ResourceID, h.conclusion(end))
+	code := fleet.ErrorCode(err)
+	switch {
+	case code == fleet.StaleGeneration && !end.Succeeded:
+		// No attempt follows on a generation that is past: this was the last.
+		r := h.conclusion(end)
+		r.Phase, r.RetryAfter, r.Message = fleet.ReportFailed, "", end.Message
+		err = h.report(ctx, id.ResourceType, id.ResourceID, r)
+	case slices.Contains([]fleet.Code{fleet.BadRequest, fleet.Invalid, fleet.TooLarge}, code):
+		var problem *fleet.Error
+		errors.As(err, &problem)
+		end.Succeeded, end.Data = false, nil
+		end.Message = clean("the API refused the job's result: " + problem.Error())
+		err = h.report(ctx, id.ResourceType, id.ResourceID, h.conclusion(end))
+	}
+	if err != nil && !final(fleet.ErrorCode(err)) {
+		h.log.Warn("end not reported yet", "cluster", id.ResourceID, "job", end.Name, "err", err)
+		return fmt.Errorf("report the end of %s: %w", end.Name, err)
+	}
+	h.beats.forget(end.Name)
+	result, seconds := "failed", end.Ended.Sub(end.Started).Seconds()
+	if end.Succeeded {
+		result = "succeeded"
+	}
+	h.metrics.duration.WithLabelValues(result).Observe(seconds)
+	h.log.Debug("job ended", "cluster", id.ResourceID, "job", end.Name, "result", result, "seconds", seconds)
+	return nil
+}
+
+// conclusion is the report that follows from an end.
+func (h *Handler) conclusion(end jobspec.End) fleet.NewReport {
+	at := fleet.At(end.Ended)
+	r := fleet.NewReport{
+		Phase: fleet.ReportComplete, Message: end.Message, Data: end.Data, LastTransitionTime: &at,
+		ObservedGeneration: end.Identity.Generation, Attempt: end.Identity.Attempt, AttemptBase: end.AttemptBase,
+	}
+	final := last(end.AttemptBase, h.limit)
+	switch {
+	case end.Succeeded:
+	case end.Identity.Attempt >= final:
+		r.Phase = fleet.ReportFailed
+	default:
+		r.Phase = fleet.ReportRunning
+		r.RetryAfter = h.cfg.Spec.Retry.Backoff.Duration.String()
+		r.Message = clean(fmt.Sprintf("attempt %d of %d failed, next in %s: %s", end.Identity.Attempt, final, r.RetryAfter, end.Message))
+	}
+	return r
+}
+
+// presentable returns end as a report can carry it. A result that no report
+// can carry is a failure.
+func presentable(end jobspec.End) jobspec.End {
+	end.Message = clean(end.Message)
+	data := bytes.TrimSpace(end.Data)
+	switch {
+	case len(data) == 0 || string(data) == "null":
+		end.Data = nil
+	case data[0] != '{' || !json.Valid(data):
+		end.Succeeded, end.Data, end.Message = false, nil, "the job's data is not a JSON object"
+	case len(data) > maxData:
+		end.Succeeded, end.Data = false, nil
+		end.Message = fmt.Sprintf("the job's data has %d bytes, at most %d are allowed", len(data), maxData)
+	}
+	return end
+}
+
+// clean makes text that the API accepts as a message.
+func clean(text string) string {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+	if len(text) <= maxMessage {
+		return text
+	}
+	cut := maxMessage - len("…")
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + "…"
+}

@@ -1,0 +1,50 @@
+package handle
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics of one adapter. Names and the labels adapter and result are public.
+type Metrics struct {
+	consumed prometheus.Counter
+	created  prometheus.Counter
+	duration *prometheus.HistogramVec
+	unmet    prometheus.Counter
+	retries  prometheus.Counter
+	reported prometheus.Gauge
+}
+
+// NewMetrics registers the metrics of the named adapter. inFlight counts its Jobs.
+func NewMetrics(r prometheus.Registerer, adapter string, inFlight func() int) (*Metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "hyperfleet_adapter_" + name, Help: help})
+	}
+	m := &Metrics{
+		consumed: counter("events_consumed_total", "Events received."),
+		created:  counter("jobs_created_total", "Jobs created; one that existed already does not count."),
+		unmet:    counter("preconditions_unmet_total", "Events on which the adapter could not start yet."),
+		retries:  counter("retries_total", "Attempts started after a failed one."),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "hyperfleet_adapter_job_duration_seconds", Help: "Time from the start to the end of a Job.",
+			Buckets: []float64{.01, .1, .5, 1, 5, 15, 60, 300, 900, 1800, 3600},
+		}, []string{"result"}),
+		reported: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "hyperfleet_adapter_last_report_timestamp_seconds", Help: "When the API last stored a report of the adapter.",
+		}),
+	}
+	for _, result := range []string{"succeeded", "failed"} { // an alert needs both from the start
+		m.duration.WithLabelValues(result)
+	}
+	flight := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "hyperfleet_adapter_jobs_in_flight", Help: "Jobs whose end is not stored yet.",
+	}, func() float64 { return float64(inFlight()) })
+	r = prometheus.WrapRegistererWith(prometheus.Labels{"adapter": adapter}, r)
+	for _, c := range []prometheus.Collector{m.consumed, m.created, m.unmet, m.retries, m.duration, m.reported, flight} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics of adapter %s: %w", adapter, err)
+		}
+	}
+	return m, nil
+}
