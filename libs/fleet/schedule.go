@@ -1,6 +1,9 @@
 package fleet
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // MaxRepeat bounds the doubling of a silent resource's backoff: 2^5 backoffs.
 const MaxRepeat = 5
@@ -71,7 +74,15 @@ func (s Schedule) Published(b Backoff, wakes int64, woken bool, now time.Time) S
 		s.Base = now
 		return s
 	}
-	s.Base = now.Add(b.NotReady * time.Duration(1<<s.Repeat-1))
+	s.Base = now.Add(times(b.NotReady, 1<<s.Repeat-1))
 	s.Repeat = min(s.Repeat+1, MaxRepeat)
 	return s
+}
+
+// times returns n·d, or the longest duration where that is more than one holds.
+func times(d time.Duration, n int) time.Duration {
+	if n > 0 && d > math.MaxInt64/time.Duration(n) {
+		return math.MaxInt64
+	}
+	return d * time.Duration(n)
 }
