@@ -1,0 +1,140 @@
+package sentinel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/hyperfleet/hyperfleet/libs/apis/v1alpha1"
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// Config is what an operator sets.
+type Config struct {
+	// ConfigFile holds SentinelConfigs as YAML documents. Other kinds of this
+	// group in it are passed over.
+	ConfigFile string
+	// Sentinels are given directly, beside or instead of the file.
+	Sentinels []v1alpha1.SentinelConfig
+	// Names limits the process to these SentinelConfigs; none means all.
+	Names []string
+	// APIURL and APITimeout are for SentinelConfigs without hyperfleetAPI.
+	APIURL     string
+	APITimeout time.Duration
+	// Broker is for SentinelConfigs without broker; nil means that they need one.
+	Broker *v1alpha1.PublisherBroker
+}
+
+// DefaultConfig returns the configuration of a process that was told nothing.
+func DefaultConfig() Config {
+	return Config{APIURL: "http://hyperfleet-api:8080", APITimeout: v1alpha1.DefaultAPITimeout}
+}
+
+// Validate reads the file, if there is one, and names every problem of
+// everything at once.
+func (c Config) Validate() error {
+	_, err := c.sentinels()
+	return err
+}
+
+// sentinels returns every SentinelConfig that this process runs, complete: its
+// own settings, then the process's, then the defaults.
+func (c Config) sentinels() ([]v1alpha1.SentinelConfig, error) {
+	var errs []error
+	all := slices.Clone(c.Sentinels)
+	if c.ConfigFile != "" {
+		read, err := load(c.ConfigFile)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		all = append(all, read...)
+	}
+	if c.APITimeout < 0 {
+		errs = append(errs, fmt.Errorf("API timeout %s: must not be negative", c.APITimeout))
+	}
+	if c.Broker != nil {
+		if err := c.Broker.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("the process's broker: %w", err))
+		}
+	}
+	seen := map[string]bool{}
+	var out []v1alpha1.SentinelConfig
+	for _, s := range all {
+		if seen[s.Name] {
+			errs = append(errs, fmt.Errorf("SentinelConfig %q: there are two of that name", s.Name))
+		}
+		seen[s.Name] = true
+		if len(c.Names) > 0 && !slices.Contains(c.Names, s.Name) {
+			continue
+		}
+		s = c.complete(s)
+		errs = append(errs, s.Validate(), known(s))
+		out = append(out, s)
+	}
+	for _, name := range c.Names {
+		if !seen[name] {
+			errs = append(errs, fmt.Errorf("SentinelConfig %q: not found", name))
+		}
+	}
+	if len(all) == 0 && len(errs) == 0 {
+		errs = append(errs, errors.New("no SentinelConfig: name a file that has one, such as --config-file sentinel.yaml"))
+	}
+	return out, errors.Join(errs...)
+}
+
+func load(file string) ([]v1alpha1.SentinelConfig, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("open the configuration: %w", err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	sentinels, _, err := v1alpha1.Decode(f)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	return sentinels, nil
+}
+
+// complete fills in what s leaves to the process, and the defaults.
+func (c Config) complete(s v1alpha1.SentinelConfig) v1alpha1.SentinelConfig {
+	if s.Spec.HyperfleetAPI == nil {
+		s.Spec.HyperfleetAPI = &v1alpha1.HyperfleetAPI{URL: c.APIURL}
+		if c.APITimeout > 0 {
+			s.Spec.HyperfleetAPI.Timeout = &metav1.Duration{Duration: c.APITimeout}
+		}
+	}
+	if s.Spec.Broker == nil && c.Broker != nil {
+		b := *c.Broker
+		s.Spec.Broker = &b
+	}
+	if b := s.Spec.Broker; b != nil && b.Topic == "" && b.Type != broker.TypeRabbitMQ {
+		info, _ := fleet.ResourceType(s.Spec.ResourceType).Info()
+		withTopic := *b
+		withTopic.Topic = info.Topic
+		s.Spec.Broker = &withTopic
+	}
+	return s.Defaults()
+}
+
+// known names what only the sentinel can judge of a SentinelConfig.
+func known(s v1alpha1.SentinelConfig) error {
+	var errs []error
+	if _, ok := fleet.ResourceType(s.Spec.ResourceType).Info(); !ok && s.Spec.ResourceType != "" {
+		var types []string
+		for _, info := range fleet.Types() {
+			types = append(types, string(info.Type))
+		}
+		errs = append(errs, fmt.Errorf("SentinelConfig %q: spec.resourceType: unknown type %q; there is %s",
+			s.Name, s.Spec.ResourceType, strings.Join(types, ", ")))
+	}
+	if s.Spec.Broker == nil {
+		errs = append(errs, fmt.Errorf("SentinelConfig %q: spec.broker: set it, or set the process's broker", s.Name))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,12 @@
+// Package shard is the sentinel's loop over one shard: it asks the API what is
+// due, publishes an event for each, and records what the broker confirmed.
+//
+// It promises that polls never overlap; that what was published is not
+// published again within its backoff by this process, whether or not the API
+// records it; that the shard stays within its event budget, which the woken and
+// the expired share so that neither starves; and that Run ends within ten
+// seconds, with everything in flight finished and recorded as far as broker and
+// API let it. An API or a broker that fails never reads as "nothing due". It
+// keeps nothing across restarts: a restart costs at most the unrecorded batch
+// once more.
+package shard

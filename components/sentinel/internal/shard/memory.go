@@ -1,0 +1,191 @@
+package shard
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/components/sentinel/internal/decide"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// maxRemembered is how many publications a shard remembers. When that many are
+// not recorded it stops publishing.
+const maxRemembered = 100_000
+
+// memory is what this process has published and the API may not know of.
+type memory struct {
+	backoff fleet.Backoff
+	limit   int
+
+	mu    sync.Mutex
+	known map[string]*remembered // by resource id
+	queue []record               // confirmed, to be recorded, oldest first
+	polls int64
+}
+
+// remembered is the last publication of a resource.
+type remembered struct {
+	decide.Publication
+	refused bool  // the API will not record it
+	seen    int64 // the last poll in which the resource was due
+}
+
+// record is a publication that the API has still to be told of.
+type record struct{ id, token string }
+
+func newMemory(b fleet.Backoff, limit int) *memory {
+	return &memory{backoff: b, limit: limit, known: map[string]*remembered{}}
+}
+
+// beginPoll forgets what was recorded before the poll: whatever the API says
+// is due from now on takes it into account.
+func (m *memory) beginPoll() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.polls++
+	for id, r := range m.known {
+		if r.Recorded && !r.InFlight {
+			delete(m.known, id)
+		}
+	}
+}
+
+// endOfWalk forgets what the API refused to record and did not call due in a
+// poll that saw everything, though it would be: the resource is gone, or was
+// heard of.
+func (m *memory) endOfWalk(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, r := range m.known {
+		if !r.refused || r.InFlight || r.seen == m.polls {
+			continue
+		}
+		if _, due := r.Pace.Due(m.backoff, now); due {
+			delete(m.known, id)
+		}
+	}
+}
+
+// recall returns what is remembered of a resource that the API calls due.
+func (m *memory) recall(id string) *decide.Publication {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.known[id]
+	if r == nil {
+		return nil
+	}
+	r.seen = m.polls
+	p := r.Publication
+	return &p
+}
+
+// begin marks item's event as in flight, if allowed says so of what is
+// remembered. It fails when the memory is full.
+func (m *memory) begin(item fleet.DueItem, allowed func(*decide.Publication) bool) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.known[item.ID]
+	if r == nil {
+		if len(m.known) >= m.limit {
+			return false, m.full()
+		}
+		m.known[item.ID] = &remembered{Publication: decide.Publication{InFlight: true}, seen: m.polls}
+		return true, nil
+	}
+	if !allowed(&r.Publication) {
+		return false, nil
+	}
+	r.InFlight = true
+	return true, nil
+}
+
+// full says whether the next poll can forget something. It must be called with
+// the lock held.
+func (m *memory) full() error {
+	for _, r := range m.known {
+		if r.Recorded {
+			return errAgain
+		}
+	}
+	return errFull
+}
+
+// failed takes back what begin marked.
+func (m *memory) failed(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.known[id]
+	if r.InFlight = false; r.Token == "" {
+		delete(m.known, id)
+	}
+}
+
+// confirm remembers that the broker has item's event, and that the API is to
+// be told.
+func (m *memory) confirm(item fleet.DueItem, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.known[item.ID]
+	pace := r.Pace
+	if !item.LastTransitionTime.Equal(r.Heard.Time) {
+		pace = fleet.Schedule{}
+	}
+	pace.Ready = item.Phase == fleet.Ready
+	r.Publication = decide.Publication{Token: item.Token, Heard: item.LastTransitionTime,
+		Pace: pace.Published(m.backoff, 0, false, now)}
+	r.refused = false
+	m.queue = append(m.queue, record{item.ID, item.Token})
+}
+
+// batch returns up to n publications that the API has still to be told of.
+// What was published again since stands for itself only once.
+func (m *memory) batch(n int) []record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []record
+	taken := 0
+	for _, q := range m.queue {
+		if len(out) == n {
+			break
+		}
+		taken++
+		if r := m.known[q.id]; r != nil && r.Token == q.token && !r.Recorded {
+			out = append(out, q)
+		}
+	}
+	m.queue = m.queue[taken:]
+	return out
+}
+
+// putBack returns a batch that could not be recorded to the head of the queue.
+func (m *memory) putBack(batch []record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queue = append(batch[:len(batch):len(batch)], m.queue...)
+}
+
+// settle ends a batch: the API has recorded it, or refused to.
+func (m *memory) settle(batch []record, refused bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, q := range batch {
+		r := m.known[q.id]
+		if r == nil || r.Token != q.token {
+			continue
+		}
+		r.Recorded, r.refused = !refused, refused
+	}
+}
+
+// unrecorded counts what the API does not know of.
+func (m *memory) unrecorded() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, r := range m.known {
+		if r.Token != "" && !r.Recorded {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,170 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/hyperfleet/hyperfleet/components/sentinel/internal/decide"
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
+)
+
+const (
+	pageLimit      = 1000             // due items of one page
+	minPage        = 50               // of one page when the event budget is smaller still
+	maxOutstanding = 256              // events published at once
+	publishTimeout = 10 * time.Second // of one attempt: an outage must be counted, not only waited for
+	publishGrace   = 5 * time.Second  // for events in flight after Run was told to stop
+	maxAsk         = time.Minute      // bound of what an API may ask to wait
+)
+
+// API is what a shard asks of HyperFleet's API.
+type API interface {
+	Due(ctx context.Context, typ fleet.ResourceType, o client.DueOptions) (fleet.DueList, error)
+	Published(ctx context.Context, typ fleet.ResourceType, p fleet.Published) error
+}
+
+// Config is one shard.
+type Config struct {
+	Name               string // of its SentinelConfig
+	Type               fleet.ResourceType
+	Selector           string // Kubernetes label selector; "" = everything
+	Backoff            fleet.Backoff
+	PollInterval       time.Duration
+	MaxEventsPerSecond int // 0 = no bound
+}
+
+// Deps are what a shard works with.
+type Deps struct {
+	API       API
+	Publisher broker.Publisher
+	Metrics   *Metrics // of this shard
+	Log       *slog.Logger
+}
+
+// Shard polls, publishes and records for one SentinelConfig.
+type Shard struct {
+	Config
+	Deps
+	memory  *memory
+	limiter *rate.Limiter
+
+	expiredFirst bool         // whose turn the odd event of a budget is
+	answered     atomic.Int64 // when the API last answered, Unix nanoseconds; 0 = never
+	failing      string       // what the last poll failed of; "" if it did not
+}
+
+// New returns a shard that does nothing until Run.
+func New(c Config, d Deps) *Shard {
+	s := &Shard{Config: c, Deps: d, memory: newMemory(c.Backoff, maxRemembered), limiter: rate.NewLimiter(rate.Inf, 1)}
+	if n := c.MaxEventsPerSecond; n > 0 {
+		s.limiter = rate.NewLimiter(rate.Limit(n), max(1, n/20))
+	}
+	s.Log = d.Log.With("shard", c.Name)
+	return s
+}
+
+// Run polls until ctx ends, then finishes and records what is in flight. It
+// returns within ten seconds of ctx's end, and always nil.
+func (s *Shard) Run(ctx context.Context) error {
+	s.Metrics.started(time.Now())
+	// Events in flight outlive ctx, for a while.
+	publishing, stopPublishing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopPublishing()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(publishGrace, stopPublishing) })()
+	recording, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
+	recorded := make(chan struct{})
+	go func() {
+		defer close(recorded)
+		s.record(recording)
+	}()
+	for ctx.Err() == nil {
+		wait := s.pollOnce(ctx, publishing)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+	stopRecording()
+	<-recorded
+	s.recordRest()
+	return nil
+}
+
+// Ready says whether the API has answered this shard lately.
+func (s *Shard) Ready(context.Context) error {
+	nanos := s.answered.Load()
+	if nanos == 0 {
+		return errors.New("the API has not answered yet")
+	}
+	if silent, most := time.Since(time.Unix(0, nanos)), max(15*time.Second, 3*s.PollInterval); silent > most {
+		return fmt.Errorf("the API has not answered for %s", silent.Round(time.Second))
+	}
+	return nil
+}
+
+// pollOnce polls and returns how long to wait before the next poll.
+func (s *Shard) pollOnce(ctx, publishing context.Context) time.Duration {
+	began := time.Now()
+	p := &poll{Shard: s, ctx: ctx, publishing: publishing, budget: s.budget(), slots: make(chan struct{}, maxOutstanding)}
+	err := p.run()
+	if ctx.Err() != nil {
+		return 0
+	}
+	s.Metrics.polled(began, time.Now(), err, p.complete && p.left() == 0)
+	s.tell(err)
+	if err == nil && !p.complete {
+		return 0
+	}
+	return s.wait(err)
+}
+
+// tell logs when polls begin to fail, fail otherwise, or succeed again.
+func (s *Shard) tell(err error) {
+	now := ""
+	if err != nil {
+		now = err.Error()
+	}
+	switch {
+	case now == s.failing:
+	case err != nil:
+		s.Log.Warn("poll failed; what is due waits", "err", err)
+	default:
+		s.Log.Info("polls succeed again")
+	}
+	s.failing = now
+}
+
+// wait is the poll interval give or take a tenth, so that shards do not ask in
+// step, and longer if the API asked for it.
+func (s *Shard) wait(err error) time.Duration {
+	d := time.Duration(float64(s.PollInterval) * (0.9 + 0.2*rand.Float64()))
+	var problem *fleet.Error
+	if errors.As(err, &problem) {
+		d = max(d, min(problem.RetryAfter, maxAsk))
+	}
+	return d
+}
+
+// budget is how many events one poll may publish: those of about one poll
+// interval, so that what is woken meanwhile gets its turn soon.
+func (s *Shard) budget() int {
+	if s.MaxEventsPerSecond == 0 {
+		return math.MaxInt
+	}
+	return max(1, int(float64(s.MaxEventsPerSecond)*s.PollInterval.Seconds()))
+}
+
+// judge asks decide about an item that the API says is due.
+func (s *Shard) judge(item fleet.DueItem, failures int, last *decide.Publication) decide.Verdict {
+	return decide.Judge(decide.Input{Item: item, Last: last, Failures: failures, Backoff: s.Backoff, Now: time.Now()})
+}
