@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,6 +90,9 @@ func TestATemporaryServerLeavesNothing(t *testing.T) {
 		t.Errorf("it listens on %s, want 127.0.0.1 alone", got)
 	}
 	dir, pid := s.room.dir, s.proc.pid
+	if group, err := syscall.Getpgid(pid); err != nil || group != pid {
+		t.Errorf("the server is in process group %d (%v), where a Ctrl-C at the terminal reaches it", group, err)
+	}
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
