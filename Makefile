@@ -3,9 +3,11 @@ SHELL   := /bin/bash
 PORT    ?= 8080
 ROUNDS  ?= 3
 REQUIRE ?=
+SOAK    ?= 100
+TIMEOUT ?= 20m
 MODULES := $(shell go list -m -f '{{.Dir}}')
 LINT    := bin/golangci-lint
-export ROUNDS REQUIRE
+export ROUNDS REQUIRE TIMEOUT
 
 .PHONY: help
 help: ## Print this help
@@ -25,8 +27,14 @@ test: ## Run all tests of all modules; REQUIRE=all installs what is missing and 
 	@.ci/test $(MODULES)
 
 .PHONY: soak
-soak: ## Run the violent and random tests with their full counts
-	@$(MAKE) --no-print-directory test ROUNDS=100
+soak: ## Run the violent and random tests SOAK (100) times; the result goes to docs/benchmarks.md
+	@result=passed; $(MAKE) --no-print-directory test ROUNDS=$(SOAK) TIMEOUT=4h || result=FAILED; \
+	echo "| $$(date -u +%F) | $$(git rev-parse --short HEAD) | ROUNDS=$(SOAK) | $$result in $$((SECONDS / 60)) min |" >> docs/benchmarks.md; \
+	[ $$result = passed ]
+
+.PHONY: bench
+bench: ## Measure the due query at BENCH_ROWS (1,000,000) rows against the bare index-only scan
+	@cd components/api && go test -run '^$$' -bench '^BenchmarkDue$$' -benchtime 1x -timeout 1h ./internal/postgres
 
 .PHONY: lint
 lint: $(LINT) ## Check formatting, go vet and the linters
@@ -41,6 +49,10 @@ verify: ## Check that every module is complete and tidy, and that the scripts pa
 	@for m in $(MODULES); do echo "verify $${m#$(CURDIR)/}"; \
 	  (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
 	@for s in .ci/run .ci/test; do bash -n $$s || exit 1; done
+
+.PHONY: tools
+tools: $(LINT) ## Build the pinned tools and fetch PostgreSQL where the machine has none
+	@go run ./libs/pgdev/cmd/pgdev
 
 .PHONY: fmt
 fmt: ## Format all Go code

@@ -76,6 +76,7 @@ func TestEachSourceGivesWayToTheNext(t *testing.T) {
 		{"the environment beats the file", "listen: file", []string{"HYPERFLEET_LISTEN=env"}, nil, "env"},
 		{"a flag beats all", "listen: file", []string{"HYPERFLEET_LISTEN=env"}, []string{"--listen=flag"}, "flag"},
 		{"a flag beats the file", "listen: file", nil, []string{"--listen=flag"}, "flag"},
+		{"mappings are replaced, not merged", "quotas: {a: 1}\nlisten: file", []string{"HYPERFLEET_QUOTAS=b=2"}, nil, "file"},
 		{"a flag set to the default still beats", "listen: file", nil, []string{"--listen=:8080"}, ":8080"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -86,6 +87,9 @@ func TestEachSourceGivesWayToTheNext(t *testing.T) {
 			}
 			if c.Listen != tt.want {
 				t.Errorf("listen = %q, want %q", c.Listen, tt.want)
+			}
+			if len(c.Quotas) > 1 {
+				t.Errorf("quotas of two sources were merged: %v", c.Quotas)
 			}
 		})
 	}
