@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sethvargo/go-retry"
+
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/rest"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/schema"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/openapi"
+	"github.com/hyperfleet/hyperfleet/libs/service"
+)
+
+// Deps is what the API works with. Nil fields: no log, metrics that nobody
+// sees, no readiness check, a listener of its own.
+type Deps struct {
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+	Health   *service.Health
+	Listener net.Listener
+}
+
+// API is one replica of the API.
+type API struct {
+	cfg      Config
+	log      *slog.Logger
+	listener net.Listener
+	store    *postgres.Store
+	handler  http.Handler
+	metrics  *metrics
+	ready    atomic.Bool
+}
+
+// New makes an API; it reaches for nothing yet.
+func New(cfg Config, deps Deps) (*API, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Registry == nil {
+		deps.Registry = prometheus.NewRegistry()
+	}
+	contract := openapi.API()
+	schemas, err := schema.New(contract)
+	if err != nil {
+		return nil, err
+	}
+	store, err := postgres.Open(context.Background(), postgres.Config{
+		URL: cfg.DatabaseURL.Reveal(), MaxConns: cfg.MaxConnections, ShardKey: cfg.ShardKey, Required: cfg.Required, Log: deps.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a := &API{cfg: cfg, log: deps.Log, listener: deps.Listener, store: store}
+	requests, err := rest.NewMetrics(deps.Registry)
+	if err == nil {
+		a.metrics, err = newMetrics(deps.Registry, store)
+	}
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	a.handler = rest.New(rest.Options{
+		Store: store, Schemas: schemas, Contract: contract, Metrics: requests, Log: deps.Log, Timeout: cfg.RequestTimeout,
+	})
+	if deps.Health != nil {
+		deps.Health.Add("database", a.check)
+	}
+	return a, nil
+}
+
+// check says whether requests can be served.
+func (a *API) check(ctx context.Context) error {
+	if !a.ready.Load() {
+		return errors.New("not serving: the API is starting or stopping")
+	}
+	return a.store.Ping(ctx)
+}
+
+// Migrate waits for the database and brings its schema up to date, without
+// serving; it logs to w.
+func Migrate(ctx context.Context, cfg Config, w io.Writer) (err error) {
+	log, err := service.NewLogger(w, cfg.LogLevel, cfg.LogFormat)
+	if err != nil {
+		return err
+	}
+	a, err := New(cfg, Deps{Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.store.Close()) }()
+	return a.migrate(ctx)
+}
+
+func (a *API) migrate(ctx context.Context) error {
+	backoff := retry.WithMaxDuration(a.cfg.DatabaseWait, retry.WithCappedDuration(5*time.Second, retry.NewExponential(100*time.Millisecond)))
+	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
+		err := a.store.Migrate(ctx)
+		if fleet.ErrorCode(err) == fleet.Unavailable {
+			a.log.WarnContext(ctx, "waiting for the database", "err", err)
+			return retry.RetryableError(err)
+		}
+		return err
+	})
+	if ctx.Err() == nil && fleet.ErrorCode(err) == fleet.Unavailable {
+		return fmt.Errorf("the database was not reached within %s; check database-url (its host, port, user, password and database): %w", a.cfg.DatabaseWait, err)
+	}
+	return err
+}
+
+// Run waits for the database, migrates it and serves until ctx ends; then it
+// finishes the requests that run.
+func (a *API) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, a.store.Close()) }()
+	ln := a.listener
+	if ln == nil { // before the database, so that a taken port is said at once
+		var listen net.ListenConfig
+		if ln, err = listen.Listen(ctx, "tcp", a.cfg.Listen); err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+	}
+	defer ln.Close() //nolint:errcheck // Serve has closed it, unless it never ran
+	if err := a.migrate(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop while waiting
+		}
+		return err
+	}
+	a.ready.Store(true)
+	context.AfterFunc(ctx, func() { a.ready.Store(false) })
+	a.log.InfoContext(ctx, "serving", "address", ln.Addr().String())
+	return service.Run(ctx,
+		service.Part{Name: "http", Run: func(ctx context.Context) error { return service.Serve(ctx, ln, a.handler, a.log) }},
+		service.Part{Name: "counts", Run: func(ctx context.Context) error { return a.metrics.run(ctx, a.log) }},
+	)
+}

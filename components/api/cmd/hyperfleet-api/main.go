@@ -1,0 +1,54 @@
+// Command hyperfleet-api serves the HyperFleet API.
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"github.com/hyperfleet/hyperfleet/components/api"
+	"github.com/hyperfleet/hyperfleet/libs/service"
+)
+
+func main() { os.Exit(service.Main(command())) }
+
+func command() *cobra.Command {
+	cfg := api.DefaultConfig()
+	program := service.Program{
+		Name: "hyperfleet-api", Short: "Serve the HyperFleet API",
+		Declare:  cfg.Declare,
+		Validate: func() error { return cfg.Validate() },
+		Run:      func(ctx context.Context) error { return serve(ctx, cfg) },
+	}
+	cmd, settings := program.Command()
+	cmd.AddCommand(&cobra.Command{
+		Use: "migrate", Short: "Bring the database's schema up to date and exit", Args: cobra.NoArgs,
+		RunE: program.Loaded(settings, func(cmd *cobra.Command, _ []string) error { return api.Migrate(cmd.Context(), cfg, os.Stderr) }),
+	})
+	return cmd
+}
+
+func serve(ctx context.Context, cfg api.Config) error {
+	registry, health := prometheus.NewRegistry(), service.NewHealth()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	log, err := service.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat)
+	if err != nil {
+		return err
+	}
+	admin, err := net.Listen("tcp", cfg.AdminListen)
+	if err != nil {
+		return err
+	}
+	a, err := api.New(cfg, api.Deps{Log: log, Registry: registry, Health: health})
+	if err != nil {
+		return errors.Join(err, admin.Close())
+	}
+	return service.Run(ctx, service.Part{Name: "api", Run: a.Run}, service.Part{Name: "admin", Run: func(ctx context.Context) error {
+		return service.Serve(ctx, admin, service.AdminHandler(health, registry), log)
+	}})
+}

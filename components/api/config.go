@@ -1,0 +1,137 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/service"
+)
+
+// Config is what an operator sets.
+type Config struct {
+	Listen         string                          // address of the API, unless Deps brings a listener
+	AdminListen    string                          // address of health and metrics; main serves it
+	DatabaseURL    service.Secret                  // postgres://user:password@host/database
+	DatabaseWait   time.Duration                   // how long to wait for the database at start
+	MaxConnections int                             // to the database, of this process
+	ShardKey       string                          // label that the schedule is indexed by
+	RequestTimeout time.Duration                   // of one request
+	Required       map[fleet.ResourceType][]string // adapters that must be Complete for a resource to be Ready
+	LogLevel       string                          // debug, info, warn or error; main's logger
+	LogFormat      string                          // json or text; main's logger
+}
+
+// DefaultConfig is everything but the database. It listens on all interfaces,
+// because whoever calls the API runs in other pods.
+func DefaultConfig() Config {
+	return Config{
+		Listen:         ":8080",
+		AdminListen:    ":8081",
+		DatabaseWait:   time.Minute,
+		MaxConnections: 16,
+		ShardKey:       "region",
+		RequestTimeout: 15 * time.Second,
+		Required: map[fleet.ResourceType][]string{
+			fleet.Clusters: {"validation", "dns", "placement", "pullsecret", "hypershift"},
+		},
+		LogLevel:  "info",
+		LogFormat: "json",
+	}
+}
+
+// Declare adds c's settings, with their present values as defaults.
+func (c *Config) Declare(s *service.Settings) {
+	f := s.Flags
+	f.StringVar(&c.Listen, "listen", c.Listen, "address of the API")
+	f.StringVar(&c.AdminListen, "admin-listen", c.AdminListen, "address of /livez, /readyz and /metrics")
+	f.Var(&c.DatabaseURL, "database-url", "PostgreSQL, such as postgres://user:password@host:5432/hyperfleet")
+	f.DurationVar(&c.DatabaseWait, "database-wait", c.DatabaseWait, "how long to wait for the database at start")
+	f.IntVar(&c.MaxConnections, "max-connections", c.MaxConnections, "connections of this process to the database")
+	f.StringVar(&c.ShardKey, "shard-key", c.ShardKey, "label by which sentinels share the fleet")
+	f.DurationVar(&c.RequestTimeout, "request-timeout", c.RequestTimeout, "time that one request may take")
+	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
+	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "json or text")
+	s.Sections["required"] = &c.Required
+}
+
+var (
+	adapterName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	labelKey    = regexp.MustCompile(`^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
+)
+
+// Validate names every problem at once.
+func (c Config) Validate() error {
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if err := checkDatabaseURL(c.DatabaseURL); err != nil {
+		problems = append(problems, err)
+	}
+	for _, l := range [][2]string{{"listen", c.Listen}, {"admin-listen", c.AdminListen}} {
+		if _, err := net.ResolveTCPAddr("tcp", l[1]); err != nil || l[1] == "" {
+			problem("%s: %q is not an address such as :8080 or 127.0.0.1:8080", l[0], l[1])
+		}
+	}
+	if c.DatabaseWait < 0 {
+		problem("database-wait: must not be negative")
+	}
+	if c.MaxConnections < 2 || c.MaxConnections > 1000 {
+		problem("max-connections: %d is not between 2 and 1000", c.MaxConnections)
+	}
+	if !labelKey.MatchString(c.ShardKey) {
+		problem("shard-key: %q is not a label key such as region", c.ShardKey)
+	}
+	if c.RequestTimeout < 100*time.Millisecond || c.RequestTimeout > 50*time.Second {
+		problem("request-timeout: %s is not between 100ms and 50s", c.RequestTimeout)
+	}
+	if _, err := service.NewLogger(nil, c.LogLevel, c.LogFormat); err != nil {
+		problems = append(problems, err)
+	}
+	return errors.Join(append(problems, c.checkRequired()...)...)
+}
+
+func (c Config) checkRequired() []error {
+	var problems []error
+	for _, t := range slices.Sorted(maps.Keys(c.Required)) {
+		if _, ok := t.Info(); !ok {
+			problems = append(problems, fmt.Errorf("required: %q is not a resource type", t))
+		}
+		seen := map[string]bool{}
+		for _, a := range c.Required[t] {
+			switch {
+			case !adapterName.MatchString(a):
+				problems = append(problems, fmt.Errorf("required: %s: %q is not an adapter's name such as dns", t, a))
+			case seen[a]:
+				problems = append(problems, fmt.Errorf("required: %s: %q stands twice", t, a))
+			}
+			seen[a] = true
+		}
+	}
+	return problems
+}
+
+// checkDatabaseURL never shows what it was given: it may hold a password.
+func checkDatabaseURL(s service.Secret) error {
+	const example = "such as postgres://user:password@host:5432/hyperfleet"
+	text := s.Reveal()
+	if text == "" {
+		return errors.New("database-url: is required, " + example)
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return errors.New("database-url: is not a URL " + example + "; characters such as @, / and # in the password must be percent-encoded")
+	case u.Scheme != "postgres" && u.Scheme != "postgresql":
+		return errors.New("database-url: must begin with postgres://, " + example)
+	case strings.Trim(u.Path, "/") == "":
+		return errors.New("database-url: names no database, " + example)
+	}
+	return nil
+}

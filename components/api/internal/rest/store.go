@@ -1,0 +1,49 @@
+package rest
+
+import (
+	"context"
+
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// Store is everything that the handlers need of the database.
+type Store interface {
+	Reader
+	Writer
+	Schedule
+	History
+	Corrections
+}
+
+// Reader reads resources.
+type Reader interface {
+	Get(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, deleted bool) (fleet.Resource, error)
+	List(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, q postgres.ListQuery) (fleet.List, error)
+}
+
+// Writer changes the desired state of resources.
+type Writer interface {
+	Create(ctx context.Context, t fleet.TypeInfo, tenant string, n fleet.NewResource) (fleet.Resource, error)
+	Patch(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, change postgres.Change) (fleet.Resource, error)
+	Delete(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string) error
+}
+
+// Schedule says what is due and records what was published.
+type Schedule interface {
+	Due(ctx context.Context, t fleet.TypeInfo, q postgres.DueQuery) (fleet.DueList, error)
+	Published(ctx context.Context, t fleet.TypeInfo, tokens []string, b fleet.Backoff) error
+}
+
+// History keeps what adapters report.
+type History interface {
+	Report(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, n fleet.NewReport) (fleet.Report, error)
+	Reports(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, q postgres.ReportQuery) (fleet.ReportList, error)
+	GetReport(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id, reportID string) (fleet.Report, error)
+}
+
+// Corrections change an adapter's latest report.
+type Corrections interface {
+	PatchReport(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id, reportID string, p fleet.ReportPatch) (fleet.Report, error)
+	DeleteReport(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id, reportID string) error
+}
