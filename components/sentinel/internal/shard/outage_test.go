@@ -1,0 +1,321 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+var errAway = errors.New("connection refused")
+
+func TestAnAPIOutageNeverReadsAsNothingDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := newModel().created(3), &press{}
+		p.fail = func(fleet.ReconcileEvent) error { return errAway }
+		r := start(t, standard(), m, p)
+		time.Sleep(2 * time.Second)
+		if got := r.value(t, "hyperfleet_sentinel_resources_pending"); got != 3 {
+			t.Fatalf("%v pending, want 3", got)
+		}
+		p.set(func(p *press) { p.fail = nil })
+		m.set(func(m *model) { m.onDue = func() error { return fleet.Errorf(fleet.Unavailable, "away") } })
+		errorsBefore := r.value(t, "hyperfleet_sentinel_poll_errors_total")
+		time.Sleep(time.Minute)
+		if got := r.value(t, "hyperfleet_sentinel_resources_pending"); got != 3 {
+			t.Errorf("%v pending during the outage, want still 3", got)
+		}
+		if got := r.value(t, "hyperfleet_sentinel_poll_errors_total") - errorsBefore; got < 10 {
+			t.Errorf("%v polls failed in a minute", got)
+		}
+		if got := r.value(t, "hyperfleet_sentinel_last_successful_poll_timestamp_seconds"); got != 0 {
+			t.Errorf("last success %v, but there was none", got)
+		}
+		if got := r.value(t, "hyperfleet_sentinel_due_lag_seconds"); got < 60 {
+			t.Errorf("due lag %v s after more than a minute without a poll that caught up", got)
+		}
+		m.set(func(m *model) { m.onDue = nil })
+		time.Sleep(6 * time.Second)
+		if p.confirmed() != 3 || r.value(t, "hyperfleet_sentinel_resources_pending") != 0 || r.value(t, "hyperfleet_sentinel_due_lag_seconds") > 6 {
+			t.Errorf("after the outage: %d published", p.confirmed())
+		}
+	})
+}
+
+func TestABrokerOutageIsCountedAndNothingUnconfirmedIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 1000
+		m, p := newModel().created(n), &press{}
+		p.fail = func(fleet.ReconcileEvent) error { return errAway }
+		r := start(t, standard(), m, p)
+		time.Sleep(time.Minute)
+		attempts := len(p.tries())
+		if attempts > 14*(maxOutstanding+manyFailures) {
+			t.Errorf("%d attempts in a minute: polls go on though the broker is away", attempts)
+		}
+		if m.recorded() > 0 || m.dueNow(r.Backoff) != n {
+			t.Errorf("%d batches recorded, %d due", m.recorded(), m.dueNow(r.Backoff))
+		}
+		if got := r.value(t, "hyperfleet_sentinel_publish_errors_total"); int(got) != attempts || attempts == 0 {
+			t.Errorf("%v errors counted of %d", got, attempts)
+		}
+		if got := r.value(t, "hyperfleet_sentinel_resources_pending"); got != n {
+			t.Errorf("%v pending, want %d", got, n)
+		}
+		if got := r.value(t, "hyperfleet_sentinel_last_successful_poll_timestamp_seconds"); got != 0 {
+			t.Errorf("a poll counts as successful")
+		}
+		p.set(func(p *press) { p.fail = nil })
+		time.Sleep(7 * time.Second)
+		if p.confirmed() != n || len(p.out()) != n || m.dueNow(r.Backoff) != 0 {
+			t.Errorf("after the outage: %d events of %d resources, %d due", p.confirmed(), len(p.out()), m.dueNow(r.Backoff))
+		}
+	})
+}
+
+func TestABrokerThatHangsIsCountedAndEndsWithTheShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := newModel().created(5), &press{hangs: true}
+		r := start(t, standard(), m, p)
+		time.Sleep(25 * time.Second)
+		if got := r.value(t, "hyperfleet_sentinel_publish_errors_total"); got != 10 {
+			t.Errorf("%v errors, want two of each event by now", got)
+		}
+		if took := r.stop(); took > 10*time.Second {
+			t.Errorf("Run took %s to end", took)
+		}
+	})
+}
+
+func TestAnEventThatFailsAloneIsLeftToTheNextPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := newModel().created(20), &press{}
+		p.fail = func(e fleet.ReconcileEvent) error {
+			if e.ResourceID == id(3) {
+				return errAway
+			}
+			return nil
+		}
+		r := start(t, standard(), m, p)
+		time.Sleep(4 * time.Second)
+		if len(p.out()) != 19 {
+			t.Fatalf("%d neighbours published, want 19", len(p.out()))
+		}
+		tries := slices.DeleteFunc(p.tries(), func(s sent) bool { return s.err == nil })
+		if len(tries) != 3 {
+			t.Fatalf("tried %d times in one poll, want 3", len(tries))
+		}
+		if tries[0].event.ID() != tries[2].event.ID() {
+			t.Error("a retry is another event")
+		}
+		if got := r.value(t, "hyperfleet_sentinel_resources_pending"); got != 1 {
+			t.Errorf("%v pending, want 1", got)
+		}
+		p.set(func(p *press) { p.fail = nil })
+		time.Sleep(5 * time.Second)
+		if len(p.out()[id(3)]) != 1 {
+			t.Error("the next poll did not publish it")
+		}
+	})
+}
+
+func TestWhileTheAPIDoesNotRecordThisProcessPacesRepeatsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := newModel().created(1).silent(1), &press{}
+		m.onPublished = func([]string) (error, bool) { return fleet.Errorf(fleet.Unavailable, "read only"), false }
+		c := standard()
+		c.PollInterval = time.Second
+		began := time.Now()
+		r := start(t, c, m, p)
+		time.Sleep(200 * time.Second)
+		for i := range 2 {
+			var at []time.Duration
+			for _, s := range p.out()[id(i)] {
+				at = append(at, s.at.Sub(began))
+			}
+			// 10 s after the first event, then 20, 40, 80: as fleet.Schedule says.
+			want := []time.Duration{0, 10 * time.Second, 30 * time.Second, 70 * time.Second, 150 * time.Second}
+			ok := len(at) == len(want)
+			for k := range min(len(at), len(want)) {
+				ok = ok && at[k] >= want[k] && at[k] < want[k]+time.Duration(k+1)*2*time.Second
+			}
+			if !ok {
+				t.Errorf("resource %d published after %v, want about %v", i, at, want)
+			}
+		}
+		if got := r.value(t, "hyperfleet_sentinel_unrecorded_publications"); got != 2 {
+			t.Errorf("%v unrecorded, want 2", got)
+		}
+		// A wake-up goes out all the same, and a report begins anew.
+		m.wake(id(0), time.Now(), fleet.Requested)
+		m.report(id(1), fleet.Provisioning)
+		before0, before1 := len(p.out()[id(0)]), len(p.out()[id(1)])
+		time.Sleep(2 * time.Second)
+		if got := p.out()[id(0)]; len(got) != before0+1 {
+			t.Errorf("the wake-up was swallowed")
+		}
+		time.Sleep(10 * time.Second)
+		if got := p.out()[id(1)]; len(got) != before1+1 {
+			t.Errorf("%d events after the report's backoff, want 1", len(got)-before1)
+		}
+		m.set(func(m *model) { m.onPublished = nil })
+		time.Sleep(maxRecordWait + 2*time.Second)
+		if m.dueNow(r.Backoff) != 0 || r.value(t, "hyperfleet_sentinel_unrecorded_publications") != 0 {
+			t.Errorf("%d due after the API records again", m.dueNow(r.Backoff))
+		}
+	})
+}
+
+func TestATokenThatTheAPIRefusesKeepsNoOtherFromBeingRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := newModel().created(100), &press{}
+		m.onPublished = func(tokens []string) (error, bool) {
+			if slices.ContainsFunc(tokens, func(s string) bool { return strings.HasPrefix(s, id(42)) }) {
+				return fleet.Errorf(fleet.BadRequest, "tokens cannot be read"), false
+			}
+			return nil, false
+		}
+		r := start(t, standard(), m, p)
+		time.Sleep(4 * time.Second)
+		if n := m.dueNow(r.Backoff); n != 1 {
+			t.Fatalf("%d are still due, want only the one that is refused", n)
+		}
+		if n := len(p.out()[id(42)]); n != 1 {
+			t.Fatalf("the refused one was published %d times", n)
+		}
+		// Gone from the API, it is forgotten.
+		m.set(func(m *model) { delete(m.rows, id(42)) })
+		time.Sleep(30 * time.Second)
+		if got := r.memory.recall(id(42)); got != nil {
+			t.Errorf("still remembered: %+v", got)
+		}
+	})
+}
+
+func TestAFullMemoryStopsPublishingUntilSomethingIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 10
+		m, p := newModel().created(100), &press{}
+		m.onPublished = func([]string) (error, bool) { return fleet.Errorf(fleet.Unavailable, "away"), false }
+		r := start(t, standard(), m, p, func(s *Shard) { s.memory.limit = limit })
+		time.Sleep(9 * time.Second)
+		if n := len(p.out()); n != limit {
+			t.Fatalf("%d resources published, want the %d that can be remembered", n, limit)
+		}
+		if r.value(t, "hyperfleet_sentinel_poll_errors_total") == 0 {
+			t.Error("a full memory reads as a good poll")
+		}
+		m.set(func(m *model) { m.onPublished = nil })
+		time.Sleep(3 * time.Minute)
+		if n := len(p.out()); n != 100 || m.dueNow(fleet.Backoff{NotReady: time.Hour, Ready: time.Hour}) != 0 {
+			t.Errorf("%d resources published in the end, want all", n)
+		}
+	})
+}
+
+func TestTheAPIMayAskForPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.onDue = func() error { return &fleet.Error{Code: fleet.Unavailable, RetryAfter: 40 * time.Second} }
+		start(t, standard(), m, &press{})
+		time.Sleep(39 * time.Second)
+		if len(m.questions()) != 1 {
+			t.Errorf("asked %d times within the time that the API asked for", len(m.questions()))
+		}
+		time.Sleep(7 * time.Second)
+		if len(m.questions()) < 2 {
+			t.Error("not asked again")
+		}
+	})
+}
+
+func TestStoppingFinishesAndRecordsWhatIsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := newModel().created(600), &press{delay: 2 * time.Second}
+		r := start(t, standard(), m, p)
+		time.Sleep(time.Second)
+		if p.confirmed() != 0 {
+			t.Fatal("confirmed too early for this test")
+		}
+		if took := r.stop(); took > 10*time.Second {
+			t.Errorf("Run took %s to end", took)
+		}
+		if n := p.confirmed(); n != maxOutstanding {
+			t.Errorf("%d confirmed, want the %d that were in flight", n, maxOutstanding)
+		}
+		if n := m.dueNow(r.Backoff); n != 600-maxOutstanding {
+			t.Errorf("%d due after the stop, want %d: what was confirmed was not recorded", n, 600-maxOutstanding)
+		}
+	})
+}
+
+func TestARestartCostsAtMostTheUnrecordedBatch(t *testing.T) {
+	for name, records := range map[string]bool{"everything was recorded": true, "the API never recorded": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, p := newModel().created(50), &press{}
+				if !records {
+					m.onPublished = func([]string) (error, bool) { return fleet.Errorf(fleet.Unavailable, "away"), false }
+				}
+				r := start(t, standard(), m, p)
+				time.Sleep(time.Second)
+				r.stop()
+				m.set(func(m *model) { m.onPublished = nil })
+				start(t, standard(), m, p)
+				time.Sleep(time.Second)
+				counts := map[int]int{}
+				for _, s := range p.out() {
+					counts[len(s)]++
+				}
+				want := map[int]int{1: 50}
+				if !records {
+					want = map[int]int{2: 50}
+				}
+				if diff := cmp.Diff(want, counts); diff != "" {
+					t.Errorf("resources by number of events (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestTheEventBudgetIsKeptAndShared(t *testing.T) {
+	for _, most := range []int{1, 7, 40} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				// More than the budget is woken all the time, and more is expired.
+				m, p := newModel().created(4000).silent(4000), &press{}
+				c := standard()
+				c.MaxEventsPerSecond = most
+				r := start(t, c, m, p)
+				const minutes = 3
+				time.Sleep(minutes * time.Minute)
+				r.stop()
+				woken, expired := 0, 0
+				for _, out := range p.out() {
+					for _, s := range out {
+						if s.Reason == fleet.BackoffExpired {
+							expired++
+						} else {
+							woken++
+						}
+					}
+				}
+				total := most * 60 * minutes
+				if n := woken + expired; n > total+max(1, most/20)+1 || n < total*9/10 {
+					t.Errorf("%d events in %d minutes, want about %d and never more", n, minutes, total)
+				}
+				if woken < total*4/10 || expired < total*4/10 {
+					t.Errorf("%d woken and %d expired: one starves", woken, expired)
+				}
+			})
+		})
+	}
+}
