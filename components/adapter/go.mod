@@ -10,6 +10,7 @@ require (
 	github.com/hyperfleet/hyperfleet/libs/fleet v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/service v0.0.0
 	github.com/prometheus/client_golang v1.25.0
+	go.uber.org/goleak v1.3.0
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2
 	pgregory.net/rapid v1.2.0
