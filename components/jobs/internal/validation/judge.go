@@ -1,0 +1,138 @@
+package validation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// Violation is one policy that a cluster breaks.
+type Violation struct {
+	Policy  string `json:"policy"`
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+// String names the rule, the field and what is wrong, on one line.
+func (v Violation) String() string {
+	return fmt.Sprintf("%s at %s: %s", v.Policy, v.Field, v.Message)
+}
+
+// Verdict is what all policies say of one generation of a cluster.
+type Verdict struct {
+	Cluster    string      `json:"cluster"`
+	Generation int64       `json:"generation"`
+	Policies   int         `json:"policies"`
+	Violations []Violation `json:"violations"` // in the file's order
+	Warnings   []Violation `json:"warnings"`
+}
+
+// Err names every violated policy; nil if the cluster passes.
+func (v Verdict) Err() error {
+	if len(v.Violations) == 0 {
+		return nil
+	}
+	all := make([]string, len(v.Violations))
+	for i, violation := range v.Violations {
+		all[i] = violation.String()
+	}
+	noun := "policies"
+	if len(all) == 1 {
+		noun = "policy"
+	}
+	return fmt.Errorf("%d %s violated: %s", len(all), noun, strings.Join(all, "; "))
+}
+
+// Judge applies every policy to a cluster. A policy that cannot be evaluated
+// counts as violated, whatever its severity. The error is ctx's, or says that
+// spec is no JSON object.
+func (p *Policies) Judge(ctx context.Context, c fleet.Resource) (Verdict, error) {
+	spec, err := object(c.Spec)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("read spec: %w", err)
+	}
+	labels := c.Labels
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	in := map[string]any{"spec": spec, "labels": labels, "name": c.Name}
+	for name, list := range p.lists {
+		in[name] = list
+	}
+	v := Verdict{Cluster: c.ID, Generation: c.Generation, Policies: len(p.rules), Violations: []Violation{}, Warnings: []Violation{}}
+	for _, r := range p.rules {
+		out, _, err := r.holds.ContextEval(ctx, in)
+		if ctx.Err() != nil {
+			return Verdict{}, ctx.Err()
+		}
+		switch {
+		case err != nil:
+			v.Violations = append(v.Violations, Violation{r.ID, r.Field, "cannot be judged: " + err.Error()})
+		case out.Value() == true:
+		case r.Severity == Warn:
+			v.Warnings = append(v.Warnings, Violation{r.ID, r.Field, r.say(ctx, in)})
+		default:
+			v.Violations = append(v.Violations, Violation{r.ID, r.Field, r.say(ctx, in)})
+		}
+	}
+	return v, nil
+}
+
+// say returns the message of a violated policy.
+func (c compiled) say(ctx context.Context, in map[string]any) string {
+	if c.message == nil {
+		return c.Message
+	}
+	out, _, err := c.message.ContextEval(ctx, in)
+	if err != nil {
+		return "violated; its message cannot be made: " + err.Error()
+	}
+	text, _ := out.Value().(string) // type-checked when it was compiled
+	return text
+}
+
+// object decodes a JSON object, whole numbers as int64.
+func object(text json.RawMessage) (map[string]any, error) {
+	if len(text) == 0 {
+		return map[string]any{}, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var o map[string]any
+	if err := d.Decode(&o); err != nil {
+		return nil, err
+	}
+	for k, v := range o {
+		o[k] = number(v)
+	}
+	return o, nil
+}
+
+// number turns every json.Number of a value into int64 or float64.
+func number(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if i, err := v.Int64(); err == nil {
+			return i
+		}
+		f, _ := v.Float64() // out of range: an infinity, which no bound admits
+		if f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			return int64(f)
+		}
+		return f
+	case map[string]any:
+		for k := range v {
+			v[k] = number(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = number(v[i])
+		}
+	}
+	return v
+}
