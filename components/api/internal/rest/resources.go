@@ -124,9 +124,12 @@ func (r resources) changeLabels(old map[string]string, p json.RawMessage) (map[s
 	if err != nil {
 		return nil, nil, err
 	}
-	out := map[string]string{}
-	if err := json.Unmarshal(after, &out); err != nil { // null makes none
+	var out map[string]string
+	if err := json.Unmarshal(after, &out); err != nil {
 		return nil, nil, err
+	}
+	if out == nil { // null removes all
+		out = map[string]string{}
 	}
 	if maps.Equal(old, out) {
 		return old, nil, nil

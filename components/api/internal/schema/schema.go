@@ -36,7 +36,7 @@ func New(openapi []byte) (*Set, error) {
 	}
 	s := &Set{document: document, schemas: map[string]*jsonschema.Schema{}}
 	components, _ := s.at("/components/schemas").(map[string]any)
-	compiler := s.Compiler()
+	compiler := s.compiler()
 	for name := range components {
 		if s.schemas[name], err = compiler.Compile(base + "#" + where(name)); err != nil {
 			return nil, fmt.Errorf("compile schema %s: %w", name, err)
@@ -45,8 +45,8 @@ func New(openapi []byte) (*Set, error) {
 	return s, nil
 }
 
-// Compiler returns a compiler that knows the document and nothing else.
-func (s *Set) Compiler() *jsonschema.Compiler {
+// compiler returns a compiler that knows the document and nothing else.
+func (s *Set) compiler() *jsonschema.Compiler {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.UseLoader(noLoader{})
@@ -68,9 +68,6 @@ func (noLoader) Load(url string) (any, error) {
 }
 
 func where(name string) string { return "/components/schemas/" + name }
-
-// Has says whether the contract has a schema of that name.
-func (s *Set) Has(name string) bool { return s.schemas[name] != nil }
 
 // Decode reads body, which must satisfy the named schema, into a value. It
 // answers [fleet.BadRequest] for what is not readable and [fleet.Invalid] for
