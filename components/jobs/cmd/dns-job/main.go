@@ -1,0 +1,18 @@
+// Command dns-job is what the Jobs of the dns adapter run.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/hyperfleet/hyperfleet/components/jobs"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := jobs.Main(ctx, "dns", os.Getenv, os.Stderr)
+	stop()
+	os.Exit(code)
+}

@@ -1,0 +1,18 @@
+// Command validation-job is what the Jobs of the validation adapter run.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/hyperfleet/hyperfleet/components/jobs"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := jobs.Main(ctx, "validation", os.Getenv, os.Stderr)
+	stop()
+	os.Exit(code)
+}

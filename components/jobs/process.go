@@ -1,0 +1,163 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/service"
+)
+
+// maxTermination is how much of a termination log Kubernetes reads, in bytes.
+const maxTermination = 4096
+
+// ended is what a job's process leaves in its termination log.
+type ended struct {
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
+// Main runs one job as a process of its own and returns its exit code. Its
+// input is as the adapters give it to their Jobs: CLUSTER_ID, GENERATION,
+// ATTEMPT, ADAPTER and MODE in the environment, cluster.json and
+// dependencies.json in INPUT_DIR. The end goes to TERMINATION_LOG, as
+// {"message":…,"data":{…}}, and the message of a failure to stderr too.
+func Main(ctx context.Context, kind string, getenv func(string) string, stderr io.Writer) int {
+	code := 0
+	var end ended
+	result, err := process(ctx, kind, getenv, stderr)
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", kind, err)
+		end.Message, code = err.Error(), 1
+	} else {
+		end = ended{result.Message, result.Data}
+	}
+	text, err := end.fit(maxTermination)
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", kind, err)
+		code = 1
+	}
+	// Kubernetes mounts the log as a file that cannot be replaced, only written.
+	if err := os.WriteFile(cmp.Or(getenv("TERMINATION_LOG"), "/dev/termination-log"), text, 0o600); err != nil {
+		fmt.Fprintf(stderr, "%s: write the termination log: %v\n", kind, err)
+		code = 1
+	}
+	return code
+}
+
+// fit encodes e in at most limit bytes by cutting its message. Data that does
+// not fit is an error, and the text then says so.
+func (e ended) fit(limit int) ([]byte, error) {
+	for {
+		text, err := json.Marshal(e)
+		if err != nil {
+			return nil, fmt.Errorf("encode the result: %w", err)
+		}
+		over := len(text) - limit
+		switch {
+		case over <= 0:
+			return text, nil
+		case len(e.Message) <= len("…"):
+			err := fmt.Errorf("the result's data of %d bytes does not fit into a termination log of %d", len(e.Data), limit)
+			text, _ := json.Marshal(ended{Message: err.Error()})
+			return text, err
+		}
+		keep := max(0, len(e.Message)-over-len("…"))
+		for keep > 0 && !utf8.RuneStart(e.Message[keep]) {
+			keep--
+		}
+		e.Message = e.Message[:keep] + "…"
+	}
+}
+
+func process(ctx context.Context, kind string, getenv func(string) string, stderr io.Writer) (Result, error) {
+	log, err := service.NewLogger(stderr, cmp.Or(getenv("LOG_LEVEL"), "info"), "json")
+	if err != nil {
+		return Result{}, err
+	}
+	in, err := readInput(kind, getenv)
+	if err != nil {
+		return Result{}, oneLine{err}
+	}
+	in.Log = log
+	return Run(ctx, kind, in)
+}
+
+// readInput gathers a job's input. The error names everything that is wrong.
+func readInput(kind string, getenv func(string) string) (Input, error) {
+	in := Input{Mode: getenv("MODE"), Config: configFrom(getenv)}
+	var problems []error
+	if adapter := getenv("ADAPTER"); adapter != kind {
+		problems = append(problems, fmt.Errorf("ADAPTER is %q: this program is the job of %s", adapter, kind))
+	}
+	var err error
+	if in.Generation, err = strconv.ParseInt(getenv("GENERATION"), 10, 64); err != nil || in.Generation < 1 {
+		problems = append(problems, fmt.Errorf("GENERATION is %q: want a number from 1", getenv("GENERATION")))
+	}
+	if in.Attempt, err = strconv.Atoi(getenv("ATTEMPT")); err != nil || in.Attempt < 1 {
+		problems = append(problems, fmt.Errorf("ATTEMPT is %q: want a number from 1", getenv("ATTEMPT")))
+	}
+	if in.Config.OutputDir == "" {
+		problems = append(problems, errors.New("OUTPUT_DIR is missing: want the directory of the artefacts"))
+	}
+	dir := cmp.Or(getenv("INPUT_DIR"), "/input")
+	if err := readJSON(filepath.Join(dir, "cluster.json"), &in.Cluster); err != nil {
+		problems = append(problems, err)
+	} else {
+		problems = append(problems, agree(in.Cluster, in.Generation, getenv("CLUSTER_ID")))
+	}
+	err = readJSON(filepath.Join(dir, "dependencies.json"), &in.Dependencies)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		problems = append(problems, err)
+	}
+	return in, errors.Join(problems...)
+}
+
+// agree says where the environment and cluster.json speak of different things.
+func agree(c fleet.Resource, generation int64, id string) error {
+	var problems []string
+	if id != c.ID {
+		problems = append(problems, fmt.Sprintf("CLUSTER_ID is %q, cluster.json is of %q", id, c.ID))
+	}
+	if generation >= 1 && generation != c.Generation {
+		problems = append(problems, fmt.Sprintf("GENERATION is %d, cluster.json is of %d", generation, c.Generation))
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(problems, "; "))
+}
+
+// configFrom sets what the environment says over the defaults.
+func configFrom(getenv func(string) string) Config {
+	c := DefaultConfig(getenv("OUTPUT_DIR"))
+	for name, field := range map[string]*string{
+		"POLICY_FILE": &c.PolicyFile, "INVENTORY_FILE": &c.InventoryFile, "ZONE_DIR": &c.ZoneDir, "CA_DIR": &c.CADir,
+		"BASE_DOMAIN": &c.BaseDomain, "INGRESS_DOMAIN": &c.IngressDomain, "NAME_SERVER": &c.NameServer,
+		"PULL_SECRET_FILE": &c.PullSecretFile, "PULL_SECRET_DIR": &c.PullSecretDir,
+		"RELEASE_IMAGE": &c.ReleaseImage, "NAMESPACE_PREFIX": &c.NamespacePrefix,
+	} {
+		*field = cmp.Or(getenv(name), *field)
+	}
+	return c
+}
+
+func readJSON(path string, to any) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, to); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}

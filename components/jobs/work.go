@@ -1,0 +1,110 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/dns"
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/hypershift"
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/manifest"
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/placement"
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/pullsecret"
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/validation"
+)
+
+func validate(ctx context.Context, in Input) (string, any, error) {
+	name, text, err := shippedOr(in.Config.PolicyFile, validation.Default)
+	if err != nil {
+		return "", nil, fmt.Errorf("read the policies: %w", err)
+	}
+	policies, err := validation.Load(name, text)
+	if err != nil {
+		return "", nil, err
+	}
+	return validation.Run(ctx, policies, in.Cluster, in.Config.artefact("validation", in.Cluster.ID+".json"))
+}
+
+func place(ctx context.Context, in Input) (string, any, error) {
+	name, text, err := shippedOr(in.Config.InventoryFile, placement.Default)
+	if err != nil {
+		return "", nil, fmt.Errorf("read the inventory: %w", err)
+	}
+	inventory, err := placement.Load(name, text)
+	if err != nil {
+		return "", nil, err
+	}
+	return placement.Run(ctx, inventory, in.Cluster, in.Config.artefact("placement", "assignments.json"))
+}
+
+// defaultTTL is that of records of clusters whose spec has none, in seconds.
+const defaultTTL = 300
+
+func nameHosts(ctx context.Context, in Input) (string, any, error) {
+	var spec struct {
+		DNS struct {
+			BaseDomain string  `json:"baseDomain"`
+			TTL        *uint32 `json:"ttl"`
+		} `json:"dns"`
+	}
+	if err := json.Unmarshal(in.Cluster.Spec, &spec); err != nil {
+		return "", nil, fmt.Errorf("read spec: %w", err)
+	}
+	n := dns.Names{Cluster: in.Cluster.ID, Tenant: in.Cluster.Tenant, Name: in.Cluster.Name,
+		BaseDomain: strings.TrimSuffix(strings.ToLower(spec.DNS.BaseDomain), "."),
+		Target:     in.Cluster.ID + ".ingress." + in.Config.IngressDomain, TTL: defaultTTL}
+	if n.BaseDomain == "" {
+		n.BaseDomain = in.Config.BaseDomain
+	}
+	if !domainForm.MatchString(n.BaseDomain) {
+		return "", nil, fmt.Errorf("dns.baseDomain %q: want a domain such as clusters.example.com", n.BaseDomain)
+	}
+	if spec.DNS.TTL != nil {
+		n.TTL = *spec.DNS.TTL
+	}
+	secret := in.meta("-tls")
+	zone, err := dns.Run(ctx, n, dns.Options{ZoneDir: in.Config.ZoneDir, AuthorityDir: in.Config.CADir, NameServer: in.Config.NameServer,
+		SecretPath: in.Config.artefact("tls", in.Cluster.ID+".yaml"), Secret: secret, Now: time.Now()})
+	if err != nil {
+		return "", nil, err
+	}
+	return n.API() + " and " + n.Ingress() + " lead to the cluster, with a certificate", dns.Data{BaseDomain: n.BaseDomain,
+		APIHost: n.API(), IngressHost: n.Ingress(), ZoneFile: in.Config.shown(zone), CertificateSecret: secret.Name}, nil
+}
+
+func credential(_ context.Context, in Input) (string, any, error) {
+	name, text, err := shippedOr(in.Config.PullSecretFile, pullsecret.Default)
+	if err != nil {
+		return "", nil, fmt.Errorf("read the pull secret: %w", err)
+	}
+	path := in.Config.artefact("pullsecret", in.Cluster.ID+".yaml")
+	return pullsecret.Run(in.Cluster, pullsecret.Options{Base: pullsecret.Source{Name: name, Text: text}, Dir: in.Config.PullSecretDir,
+		Path: path, Shown: in.Config.shown(path), Secret: in.meta("-pull-secret")})
+}
+
+func describe(_ context.Context, in Input) (string, any, error) {
+	path := in.Config.artefact("hypershift", in.Cluster.ID+".yaml")
+	return hypershift.Run(in.Cluster, in.Dependencies, hypershift.Options{Namespace: in.namespace(),
+		ReleaseImage: in.Config.ReleaseImage, Path: path, Shown: in.Config.shown(path)})
+}
+
+// namespace keeps tenants apart: names of clusters are unique in a tenant only.
+func (in Input) namespace() string { return in.Config.NamespacePrefix + in.Cluster.Tenant }
+
+// meta is the metadata of one of the cluster's Secrets.
+func (in Input) meta(suffix string) manifest.Meta {
+	return manifest.Meta{Name: in.Cluster.Name + suffix, Namespace: in.namespace(),
+		Labels: map[string]string{"hyperfleet.redhat.com/cluster-id": in.Cluster.ID}}
+}
+
+// shippedOr reads a file, or gives what is shipped if path is "".
+func shippedOr(path string, shipped []byte) (name string, text []byte, err error) {
+	if path == "" {
+		return "(shipped)", shipped, nil
+	}
+	text, err = os.ReadFile(path)
+	return path, text, err
+}
