@@ -49,7 +49,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 func (m *Metrics) announce(path string, methods []string) {
 	for _, method := range methods {
 		m.duration.WithLabelValues(method, path)
-		for _, status := range []int{http.StatusOK, http.StatusInternalServerError, http.StatusServiceUnavailable} {
+		for _, status := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable} {
 			m.requests.WithLabelValues(method, path, strconv.Itoa(status))
 		}
 	}
