@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -129,8 +130,26 @@ func (in Input) check(kind string) error {
 	return errors.Join(problems...)
 }
 
+// maxMessage is the longest message that a report takes, in bytes.
+const maxMessage = 4096
+
 // oneLine is an error whose problems stand on one line, as messages do.
 type oneLine struct{ error }
 
-func (e oneLine) Error() string { return strings.ReplaceAll(e.error.Error(), "\n", "; ") }
+func (e oneLine) Error() string {
+	return cut(strings.ReplaceAll(e.error.Error(), "\n", "; "), maxMessage)
+}
+
 func (e oneLine) Unwrap() error { return e.error }
+
+// cut shortens s to at most limit bytes, without halving a character.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	keep := max(0, limit-len("…"))
+	for keep > 0 && !utf8.RuneStart(s[keep]) {
+		keep--
+	}
+	return s[:keep] + "…"
+}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/service"
@@ -71,11 +70,7 @@ func (e ended) fit(limit int) ([]byte, error) {
 			text, _ := json.Marshal(ended{Message: err.Error()})
 			return text, err
 		}
-		keep := max(0, len(e.Message)-over-len("…"))
-		for keep > 0 && !utf8.RuneStart(e.Message[keep]) {
-			keep--
-		}
-		e.Message = e.Message[:keep] + "…"
+		e.Message = cut(e.Message, len(e.Message)-over)
 	}
 }
 
