@@ -264,6 +264,19 @@ func TestMetricsThatNoRequestMoves(t *testing.T) {
 	}
 }
 
+func TestWhatDoesNotServeIsNotReady(t *testing.T) {
+	cfg, health := api.DefaultConfig(), service.NewHealth()
+	cfg.DatabaseURL = service.Secret(pgdev.Database(t)) // it answers, but nobody has migrated it
+	if _, err := api.New(cfg, api.Deps{Health: health}); err != nil {
+		t.Fatal(err)
+	}
+	admin := httptest.NewServer(service.AdminHandler(health, prometheus.NewRegistry()))
+	defer admin.Close()
+	if status, body := read(t, admin.URL+"/readyz?verbose"); status != 503 || !strings.Contains(body, "starting") {
+		t.Errorf("before it serves: %d %s", status, body)
+	}
+}
+
 func TestStoppingWhileTheDatabaseIsAwayIsNoError(t *testing.T) {
 	waiting := make(chan struct{})
 	log := &record{awake: waiting, when: "waiting"}

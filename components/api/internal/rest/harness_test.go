@@ -80,7 +80,7 @@ func serve(t testing.TB, store rest.Store, timeout time.Duration) *bed {
 	}))
 	t.Cleanup(srv.Close)
 	b.url = srv.URL
-	b.client = &http.Client{Transport: &judge{t: t, next: srv.Client().Transport, contract: readContract(t)}}
+	b.client = &http.Client{Timeout: time.Minute, Transport: &judge{t: t, next: srv.Client().Transport, contract: readContract(t)}}
 	return b
 }
 
