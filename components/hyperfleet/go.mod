@@ -3,25 +3,82 @@ module github.com/hyperfleet/hyperfleet/components/hyperfleet
 go 1.26.0
 
 require (
-	github.com/hyperfleet/hyperfleet/libs/fleet v0.0.0
+	github.com/hyperfleet/hyperfleet/components/adapter v0.0.0
+	github.com/hyperfleet/hyperfleet/components/api v0.0.0
+	github.com/hyperfleet/hyperfleet/components/jobs v0.0.0
+	github.com/hyperfleet/hyperfleet/components/sentinel v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/apis v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/broker v0.0.0
-	github.com/hyperfleet/hyperfleet/libs/service v0.0.0
+	github.com/hyperfleet/hyperfleet/libs/fleet v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/pgdev v0.0.0
-	github.com/hyperfleet/hyperfleet/components/api v0.0.0
-	github.com/hyperfleet/hyperfleet/components/sentinel v0.0.0
-	github.com/hyperfleet/hyperfleet/components/adapter v0.0.0
-	github.com/hyperfleet/hyperfleet/components/jobs v0.0.0
+	github.com/hyperfleet/hyperfleet/libs/service v0.0.0
+	github.com/prometheus/client_golang v1.25.0
+	github.com/rogpeppe/go-internal v1.15.0
+	github.com/spf13/cobra v1.10.2
+)
+
+require (
+	cel.dev/cel-go v0.32.0 // indirect
+	cel.dev/expr v0.25.1 // indirect
+	github.com/antlr4-go/antlr/v4 v4.13.1 // indirect
+	github.com/beorn7/perks v1.0.1 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/cloudevents/sdk-go/v2 v2.16.2 // indirect
+	github.com/fxamacker/cbor/v2 v2.9.1 // indirect
+	github.com/go-json-experiment/json v1.27.2 // indirect
+	github.com/go-logr/logr v1.4.4 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/gorilla/mux v1.8.1 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/jmoiron/sqlx v1.4.0 // indirect
+	github.com/json-iterator/go v1.1.12 // indirect
+	github.com/lib/pq v1.12.3 // indirect
+	github.com/mfridman/interpolate v0.0.2 // indirect
+	github.com/miekg/dns v1.1.73 // indirect
+	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
+	github.com/modern-go/reflect2 v1.0.3-0.20250322232337-35a7c28c31ee // indirect
+	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
+	github.com/pressly/goose/v3 v3.29.0 // indirect
+	github.com/prometheus/client_model v0.6.3 // indirect
+	github.com/prometheus/common v0.72.0 // indirect
+	github.com/prometheus/procfs v0.22.0 // indirect
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
+	github.com/sethvargo/go-retry v0.5.0 // indirect
+	github.com/spf13/pflag v1.0.10 // indirect
+	github.com/x448/float16 v0.8.4 // indirect
+	go.uber.org/multierr v1.11.0 // indirect
+	go.yaml.in/yaml/v2 v2.4.4 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/exp v0.0.0-20261011100332-faecfb24eb49 // indirect
+	golang.org/x/net v0.61.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
+	golang.org/x/tools v0.52.0 // indirect
+	google.golang.org/genproto/googleapis/api v0.0.0-20261005182115-fad411399dd8 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20261005182115-fad411399dd8 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+	gopkg.in/inf.v0 v0.9.1 // indirect
+	k8s.io/api v0.37.2 // indirect
+	k8s.io/apimachinery v0.37.2 // indirect
+	k8s.io/klog/v2 v2.140.0 // indirect
+	k8s.io/kube-openapi v0.0.0-20260721132016-d427ff9ee9ad // indirect
+	k8s.io/utils v0.0.0-20260626114624-be93311217bd // indirect
+	sigs.k8s.io/json v0.0.0-20250730193827-2d320260d730 // indirect
+	sigs.k8s.io/randfill v1.0.0 // indirect
+	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
+	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
 replace (
-	github.com/hyperfleet/hyperfleet/libs/fleet => ../../libs/fleet
+	github.com/hyperfleet/hyperfleet/components/adapter => ../../components/adapter
+	github.com/hyperfleet/hyperfleet/components/api => ../../components/api
+	github.com/hyperfleet/hyperfleet/components/jobs => ../../components/jobs
+	github.com/hyperfleet/hyperfleet/components/sentinel => ../../components/sentinel
 	github.com/hyperfleet/hyperfleet/libs/apis => ../../libs/apis
 	github.com/hyperfleet/hyperfleet/libs/broker => ../../libs/broker
-	github.com/hyperfleet/hyperfleet/libs/service => ../../libs/service
+	github.com/hyperfleet/hyperfleet/libs/fleet => ../../libs/fleet
 	github.com/hyperfleet/hyperfleet/libs/pgdev => ../../libs/pgdev
-	github.com/hyperfleet/hyperfleet/components/api => ../../components/api
-	github.com/hyperfleet/hyperfleet/components/sentinel => ../../components/sentinel
-	github.com/hyperfleet/hyperfleet/components/adapter => ../../components/adapter
-	github.com/hyperfleet/hyperfleet/components/jobs => ../../components/jobs
+	github.com/hyperfleet/hyperfleet/libs/service => ../../libs/service
 )

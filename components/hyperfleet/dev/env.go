@@ -1,0 +1,41 @@
+package dev
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// variable is one line of dev.env.
+type variable struct{ name, value string }
+
+// writeEnv writes the variables for a shell to source. The file is renamed into
+// place, so that whoever waits for it never reads half of it, and is for its
+// owner alone, because a database's address may hold a password.
+func writeEnv(path string, vars []variable) error {
+	var b strings.Builder
+	for _, v := range vars {
+		fmt.Fprintf(&b, "%s=%s\n", v.name, quote(v.value))
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, []byte(b.String()), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// quote returns s in single quotes, as sh reads them.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// quoteIfNeeded returns s as a shell takes it for one word.
+func quoteIfNeeded(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@%", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) {
+		return quote(s)
+	}
+	return s
+}

@@ -1,0 +1,210 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
+)
+
+// rounds is how often a violent test repeats.
+func rounds(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(os.Getenv("ROUNDS"))
+	if err != nil {
+		return 3
+	}
+	return n
+}
+
+// program builds the real hyperfleet binary.
+func program(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "hyperfleet")
+	out, err := exec.Command("go", "build", "-o", path, "../cmd/hyperfleet").CombinedOutput()
+	if err != nil {
+		t.Fatalf("build hyperfleet: %v\n%s", err, out)
+	}
+	return path
+}
+
+// process is a `hyperfleet dev` of its own.
+type process struct {
+	cmd   *exec.Cmd
+	ended chan error
+	out   *bytes.Buffer
+	env   map[string]string
+}
+
+func startProcess(t *testing.T, binary, dataDir string, args ...string) *process {
+	t.Helper()
+	if err := os.Remove(filepath.Join(dataDir, "dev.env")); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	p := &process{ended: make(chan error, 1), out: new(bytes.Buffer)}
+	p.cmd = exec.Command(binary, append([]string{"dev", "--listen", "127.0.0.1:0", "--data-dir", dataDir}, args...)...)
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.ended <- p.cmd.Wait() }()
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	var err error
+	if p.env, err = waitForEnv(dataDir, p.ended); err != nil {
+		t.Fatalf("%v\n%s", err, p.out)
+	}
+	return p
+}
+
+// end sends the signal and waits for the process to be gone.
+func (p *process) end(t *testing.T, sig syscall.Signal) error {
+	t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-p.ended:
+		return err
+	case <-time.After(ceiling):
+		t.Fatalf("hyperfleet dev goes on %s after %s\n%s", ceiling, sig, p.out)
+		return nil
+	}
+}
+
+// postgresOf returns the processes that work in the data directory.
+func postgresOf(t *testing.T, dataDir string) []string {
+	t.Helper()
+	out, err := exec.Command("ps", "-axo", "pid=,args=").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, dataDir) && strings.Contains(line, "postgres") {
+			found = append(found, strings.TrimSpace(line))
+		}
+	}
+	return found
+}
+
+func TestSignalsEndEverything(t *testing.T) {
+	t.Parallel()
+	binary := program(t)
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			dir := dataDirOf(t)
+			p := startProcess(t, binary, dir, "--demo")
+			if len(postgresOf(t, dir)) == 0 {
+				t.Fatal("no PostgreSQL runs in the data directory: the check below would prove nothing")
+			}
+			if err := p.end(t, sig); err != nil {
+				t.Errorf("hyperfleet dev ended with %v\n%s", err, p.out)
+			}
+			if left := postgresOf(t, dir); len(left) != 0 {
+				t.Errorf("these processes are left: %v", left)
+			}
+		})
+	}
+}
+
+func dataDirOf(t *testing.T) string {
+	t.Helper()
+	dir, err := searchableDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// TestKillAndRestart kills the process at a random moment, again and again, and
+// has the last one finish every cluster, with one Job per attempt.
+func TestKillAndRestart(t *testing.T) {
+	t.Parallel()
+	binary, dir := program(t), dataDirOf(t)
+	var ids []string
+	for round := range rounds(t) {
+		p := startProcess(t, binary, dir)
+		id, err := p.create(t, fmt.Sprintf("killed-%d", round))
+		if err != nil {
+			t.Fatalf("create: %v\n%s", err, p.out)
+		}
+		ids = append(ids, id)
+		moment := time.Duration(rand.Int64N(int64(3 * time.Second)))
+		t.Logf("round %d: killed %s after its cluster was created", round, moment)
+		<-time.After(moment) // the violence itself, not a wait for anything
+		if err := p.end(t, syscall.SIGKILL); err == nil {
+			t.Fatal("killed, it ended well")
+		}
+	}
+
+	p := startProcess(t, binary, dir)
+	api := p.client(t)
+	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
+	defer cancel()
+	for _, id := range ids {
+		if c, err := waitForPhase(ctx, api, id, fleet.Ready); err != nil {
+			t.Fatalf("%v; the cluster is\n%s\n%s", err, indent(c), p.out)
+		}
+	}
+	checkOneJobPerAttempt(t, dir, ids)
+	if err := p.end(t, syscall.SIGTERM); err != nil {
+		t.Errorf("hyperfleet dev ended with %v\n%s", err, p.out)
+	}
+}
+
+// checkOneJobPerAttempt fails unless each cluster has exactly the five Jobs of
+// its first generation's first attempts.
+func checkOneJobPerAttempt(t *testing.T, dir string, ids []string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(dir, "jobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile(`^([a-z]+)-adapter-([0-9a-f]{32})-g1$`)
+	got := map[string]int{}
+	for _, e := range entries {
+		m := name.FindStringSubmatch(e.Name())
+		if m == nil {
+			t.Errorf("Job %s is none that a first attempt makes", e.Name())
+			continue
+		}
+		got[m[2]]++
+	}
+	for _, id := range ids {
+		if n := got[strings.ReplaceAll(id, "-", "")]; n != 5 {
+			t.Errorf("cluster %s has %d Jobs, want 5", id, n)
+		}
+	}
+}
+
+func (p *process) client(t *testing.T) *client.Client {
+	t.Helper()
+	api, err := client.New(p.env["HYPERFLEET_URL"], nil, ceiling)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return api
+}
+
+func (p *process) create(t *testing.T, name string) (string, error) {
+	t.Helper()
+	c, err := p.client(t).Create(t.Context(), fleet.Clusters, fleet.NewResource{
+		Name: name, Labels: map[string]string{"region": "us-east"},
+		Spec: []byte(`{"provider":"aws","region":"us-east","version":"4.16.3"}`),
+	})
+	return c.ID, err
+}
