@@ -134,5 +134,3 @@ func (y *tally) add(key string, n int) int {
 	y.counts[key] += n
 	return y.counts[key]
 }
-
-func (y *tally) of(key string) int { return y.add(key, 0) }

@@ -71,7 +71,7 @@ func TestEventInItsWireForm(t *testing.T) {
 }
 
 func TestEveryEventHasItsOwnID(t *testing.T) {
-	if build(t).ID() == build(t).ID() {
+	if one, other := build(t).ID(), build(t).ID(); one == other {
 		t.Fatal("two events share an id")
 	}
 }
