@@ -144,7 +144,7 @@ func (x *tx) differs(ctx context.Context, r row, spec json.RawMessage) (bool, er
 		return false, nil
 	}
 	var same bool
-	err := x.row(ctx, &same, sameSpecSQL, r.ID, specJSON(spec))
+	err := x.row(ctx, &same, sameSpecSQL, r.ID, document(spec))
 	return !same, err
 }
 
@@ -168,7 +168,7 @@ func (s *Store) desire(ctx context.Context, x *tx, t fleet.TypeInfo, l locked, l
 			return err
 		}
 	}
-	if err := x.exec(ctx, saveDesiredSQL, l.row.ID, specJSON(spec), labelsJSON(labels), statusJSON(status), generation, nil, l.now); err != nil {
+	if err := x.exec(ctx, saveDesiredSQL, l.row.ID, document(spec), labelsJSON(labels), statusJSON(status), generation, nil, l.now); err != nil {
 		return err
 	}
 	return x.reschedule(ctx, l.row.ID, generation, status, nil, wakes)
@@ -188,7 +188,7 @@ func (s *Store) Delete(ctx context.Context, t fleet.TypeInfo, sc Scope, id strin
 			Required: s.required[t.Type], Generation: generation, Deleted: true,
 			Adapters: l.Resource.Status.Adapters, Previous: l.Resource.Status, Now: fleet.At(l.now),
 		})
-		err = x.exec(ctx, saveDesiredSQL, id, specJSON(l.row.Spec), string(l.row.Labels), statusJSON(status), generation, &l.now, l.now)
+		err = x.exec(ctx, saveDesiredSQL, id, document(l.row.Spec), string(l.row.Labels), statusJSON(status), generation, &l.now, l.now)
 		if err != nil {
 			return err
 		}

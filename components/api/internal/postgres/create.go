@@ -65,7 +65,7 @@ func (s *Store) insert(ctx context.Context, x *tx, t fleet.TypeInfo, tenant stri
 		return created, err
 	}
 	status := rollup.Status(rollup.Input{Required: s.required[t.Type], Generation: 1, Now: fleet.At(now)})
-	labels, spec := labelsJSON(n.Labels), specJSON(n.Spec)
+	labels, spec := labelsJSON(n.Labels), document(n.Spec)
 	if err := x.row(ctx, &created, insertSQL, id, tenant, n.Name, spec, statusJSON(status), labels, now); err != nil {
 		return created, err
 	}
@@ -79,14 +79,6 @@ func labelsJSON(labels map[string]string) string {
 		return "{}"
 	}
 	return mustJSON(labels)
-}
-
-// specJSON writes a spec; none is an empty object.
-func specJSON(spec json.RawMessage) string {
-	if d := document(spec); d != nil {
-		return *d
-	}
-	return "{}"
 }
 
 func statusJSON(s fleet.Status) string { return mustJSON(s) }

@@ -164,3 +164,31 @@ func TestBackoffsNeverRunOutOfTime(t *testing.T) {
 		t.Errorf("schedule %+v", got)
 	}
 }
+
+// TestRetryToComeSurvivesAnExpiredBackoff: an event that a backoff caused does
+// not serve a wake-up whose moment is still to come; one that the wake-up
+// caused does.
+func TestRetryToComeSurvivesAnExpiredBackoff(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	r := create(t, s, "a", nil)
+	publishAll(t, s)
+	report(t, s, r.ID, fleet.NewReport{AdapterName: "dns", Phase: running, RetryAfter: "1h"})
+	items := walkDue(t, s, DueQuery{})
+	if len(items) != 1 || items[0].Reason != fleet.BackoffExpired {
+		t.Fatalf("due: %+v", items)
+	}
+	if err := s.Published(t.Context(), clusters, []string{items[0].Token}, fleet.Backoff{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := scheduleOf(t, s, r.ID); got.WakeAt.IsZero() || got.WakeReason != fleet.Retry {
+		t.Fatalf("the retry was swallowed: %+v", got)
+	}
+	if _, err := s.db.ExecContext(t.Context(), `UPDATE schedule SET wake_at = wake_at - interval '2 hours'`); err != nil {
+		t.Fatal(err)
+	}
+	publishAll(t, s)
+	if got := scheduleOf(t, s, r.ID); !got.WakeAt.IsZero() {
+		t.Errorf("the retry was published, but it stays: %+v", got)
+	}
+}

@@ -30,7 +30,7 @@ const (
 
 	patchReportSQL = `
 		UPDATE {statuses} SET message = $3, data = $4::jsonb
-		WHERE {owner} = $1 AND id = $2 AND (message, data) IS DISTINCT FROM ($3, $4::jsonb)
+		WHERE {owner} = $1 AND id = $2 AND (message, data) <> ($3, $4::jsonb)
 		RETURNING ` + reportColumns
 
 	deleteReportSQL = `DELETE FROM {statuses} WHERE {owner} = $1 AND id = $2`

@@ -14,12 +14,12 @@ import (
 const (
 	// latestSQL compares with an adapter's latest report, in full.
 	latestSQL = `
-		SELECT status_id AS id, message = $3 AND data IS NOT DISTINCT FROM $4::jsonb AS same
+		SELECT status_id AS id, message = $3 AND data = $4::jsonb AS same
 		FROM {reports} WHERE {owner} = $1 AND adapter_name = $2`
 
 	// olderSQL is the newest report of an adapter on an older generation.
 	olderSQL = `
-		SELECT id, phase, attempt, message = $4 AND data IS NOT DISTINCT FROM $5::jsonb AS same
+		SELECT id, phase, attempt, message = $4 AND data = $5::jsonb AS same
 		FROM {statuses} WHERE {owner} = $1 AND adapter_name = $2 AND observed_generation = $3
 		ORDER BY id DESC LIMIT 1`
 

@@ -66,10 +66,7 @@ func (r row) fill(s *fleet.Status) error {
 		if !ok {
 			continue
 		}
-		s.Adapters[i].Message = report.Message
-		if string(report.Data) != "null" {
-			s.Adapters[i].Data = report.Data
-		}
+		s.Adapters[i].Message, s.Adapters[i].Data = report.Message, report.Data
 	}
 	return nil
 }
@@ -123,13 +120,12 @@ func nullable(t *fleet.Time) *time.Time {
 	return &t.Time
 }
 
-// document turns JSON into an argument; none and null are NULL.
-func document(raw json.RawMessage) *string {
+// document turns a JSON object into an argument; none, and null, is the empty one.
+func document(raw json.RawMessage) string {
 	if len(raw) == 0 || string(raw) == "null" {
-		return nil
+		return "{}"
 	}
-	s := string(raw)
-	return &s
+	return string(raw)
 }
 
 // args returns the two arguments of the predicate ($n OR tenant = ANY($n+1)).

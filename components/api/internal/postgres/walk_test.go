@@ -62,7 +62,9 @@ func seen(t testing.TB, s *Store, q ListQuery) map[string]int {
 			t.Fatalf("%d items on a page of %d", len(page.Items), q.Limit)
 		}
 		for _, r := range page.Items {
-			count[r.ID]++
+			if count[r.ID]++; count[r.ID] > 1 {
+				t.Fatalf("pages of %d: %s was seen twice", q.Limit, r.ID) // the walk may never end
+			}
 		}
 		if page.Continue == "" {
 			return count

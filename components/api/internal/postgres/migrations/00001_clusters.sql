@@ -32,7 +32,7 @@ CREATE TABLE statuses (
     adapter_name         text        NOT NULL,
     phase                text        NOT NULL,
     message              text        NOT NULL,
-    data                 jsonb,
+    data                 jsonb       NOT NULL,
     observed_generation  bigint      NOT NULL,
     attempt              integer     NOT NULL,
     attempt_base         integer     NOT NULL,
@@ -52,7 +52,7 @@ CREATE TABLE adapter_reports (
     adapter_name text NOT NULL,
     status_id    uuid NOT NULL,
     message      text NOT NULL,
-    data         jsonb,
+    data         jsonb NOT NULL,
     PRIMARY KEY (cluster_id, adapter_name)
 ) WITH (fillfactor = 85);
 
