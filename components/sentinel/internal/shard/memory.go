@@ -87,7 +87,7 @@ func (m *memory) begin(item fleet.DueItem, allowed func(*decide.Publication) boo
 	r := m.known[item.ID]
 	if r == nil {
 		if len(m.known) >= m.limit {
-			return false, m.full()
+			return false, errFull
 		}
 		m.known[item.ID] = &remembered{Publication: decide.Publication{InFlight: true}, seen: m.polls}
 		return true, nil
@@ -97,17 +97,6 @@ func (m *memory) begin(item fleet.DueItem, allowed func(*decide.Publication) boo
 	}
 	r.InFlight = true
 	return true, nil
-}
-
-// full says whether the next poll can forget something. It must be called with
-// the lock held.
-func (m *memory) full() error {
-	for _, r := range m.known {
-		if r.Recorded {
-			return errAgain
-		}
-	}
-	return errFull
 }
 
 // failed takes back what begin marked.

@@ -103,15 +103,21 @@ func (m *model) Due(ctx context.Context, typ fleet.ResourceType, o client.DueOpt
 	}
 	latency := m.latency
 	m.mu.Unlock()
-	if latency > 0 {
-		time.Sleep(latency)
-	}
+	time.Sleep(latency / 2)
+	list, err := m.answer(o)
+	time.Sleep(latency / 2) // an answer is old when it arrives
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.active--
 	if ctx.Err() != nil {
 		return fleet.DueList{}, ctx.Err()
 	}
+	return list, err
+}
+
+func (m *model) answer(o client.DueOptions) (fleet.DueList, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.onDue != nil {
 		if err := m.onDue(); err != nil {
 			return fleet.DueList{}, err

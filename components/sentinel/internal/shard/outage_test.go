@@ -165,6 +165,10 @@ func TestWhileTheAPIDoesNotRecordThisProcessPacesRepeatsAlone(t *testing.T) {
 		if got := p.out()[id(1)]; len(got) != before1+1 {
 			t.Errorf("%d events after the report's backoff, want 1", len(got)-before1)
 		}
+		time.Sleep(11 * time.Second)
+		if got := p.out()[id(1)]; len(got) != before1+2 {
+			t.Errorf("%d events two backoffs after the report, want 2: its pace did not begin anew", len(got)-before1)
+		}
 		m.set(func(m *model) { m.onPublished = nil })
 		time.Sleep(maxRecordWait + 2*time.Second)
 		if m.dueNow(r.Backoff) != 0 || r.value(t, "hyperfleet_sentinel_unrecorded_publications") != 0 {
@@ -291,11 +295,14 @@ func TestTheEventBudgetIsKeptAndShared(t *testing.T) {
 		t.Run(fmt.Sprint(most), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				// More than the budget is woken all the time, and more is expired.
-				m, p := newModel().created(4000).silent(4000), &press{}
+				m, p := newModel().created(100 + 60*most).silent(100 + 60*most), &press{}
 				c := standard()
 				c.MaxEventsPerSecond = most
+				if most == 1 {
+					c.PollInterval = time.Second // a budget of one event per poll
+				}
 				r := start(t, c, m, p)
-				const minutes = 3
+				const minutes = 1
 				time.Sleep(minutes * time.Minute)
 				r.stop()
 				woken, expired := 0, 0
@@ -318,4 +325,18 @@ func TestTheEventBudgetIsKeptAndShared(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAMemoryFullOfWhatIsRecordedIsNoError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := newModel().created(1000), &press{delay: 2 * time.Second}
+		r := start(t, standard(), m, p, func(s *Shard) { s.memory.limit = maxOutstanding + 50 })
+		time.Sleep(30 * time.Second)
+		if n := len(p.out()); n != 1000 {
+			t.Errorf("%d resources published, want all 1000", n)
+		}
+		if got := r.value(t, "hyperfleet_sentinel_poll_errors_total"); got != 0 {
+			t.Errorf("%v polls failed", got)
+		}
+	})
 }

@@ -13,11 +13,8 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
 )
 
-// Why a poll ends before it has seen everything.
-var (
-	errFull  = errors.New("too many publications are not recorded by the API: nothing is published until some are")
-	errAgain = errors.New("the memory is full of what the next poll can forget")
-)
+// errFull ends a poll because too many publications wait to be recorded.
+var errFull = errors.New("too many publications are not recorded by the API: nothing is published until some are")
 
 // poll is one look at what is due, and the publishing of it.
 type poll struct {
@@ -28,6 +25,7 @@ type poll struct {
 	flying          sync.WaitGroup
 
 	complete  bool         // everything that is due was seen
+	crowded   bool         // it ended because the memory was full
 	found     atomic.Int64 // due items whose event was not out yet
 	confirmed atomic.Int64 // of those, the ones whose event is out now
 	lost      broken       // what the broker does with the events
@@ -56,8 +54,8 @@ func (p *poll) run() error {
 	p.memory.beginPoll()
 	err := p.walk()
 	p.flying.Wait()
-	if errors.Is(err, errAgain) {
-		err = nil
+	if errors.Is(err, errFull) && !p.unrecordable.Load() {
+		p.crowded, err = true, nil // the recording is only behind
 	}
 	if err == nil {
 		err = p.lost.atEnd()

@@ -28,6 +28,7 @@ func (s *Shard) record(ctx context.Context) {
 		}
 		// The call itself does not end with ctx: its outcome would be unknown.
 		err := s.flush(context.WithoutCancel(ctx))
+		s.unrecordable.Store(err != nil)
 		switch {
 		case err == nil && wait > recordEvery:
 			s.Log.Info("the API records publications again")

@@ -60,6 +60,7 @@ type Shard struct {
 
 	expiredFirst bool         // whose turn the odd event of a budget is
 	answered     atomic.Int64 // when the API last answered, Unix nanoseconds; 0 = never
+	unrecordable atomic.Bool  // the API did not record when it was last asked to
 	failing      string       // what the last poll failed of; "" if it did not
 }
 
@@ -122,7 +123,10 @@ func (s *Shard) pollOnce(ctx, publishing context.Context) time.Duration {
 	}
 	s.Metrics.polled(began, time.Now(), err, p.complete && p.left() == 0)
 	s.tell(err)
-	if err == nil && !p.complete {
+	switch {
+	case err == nil && p.crowded:
+		return recordEvery
+	case err == nil && !p.complete:
 		return 0
 	}
 	return s.wait(err)

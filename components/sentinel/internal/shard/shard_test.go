@@ -20,7 +20,8 @@ func TestWhatIsDueIsPublishedOnceAndRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, p := newModel().created(1).silent(1), &press{}
 		m.rows[id(0)].generation = 7
-		asOf := fleet.At(time.Now())
+		m.latency = time.Second
+		asOf := fleet.At(time.Now().Add(m.latency / 2))
 		r := start(t, standard(), m, p)
 		time.Sleep(8 * time.Second)
 		out := p.out()

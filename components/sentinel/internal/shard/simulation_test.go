@@ -58,7 +58,7 @@ func called(wakes []wakeUp, m *model, id string, at time.Time, why fleet.Reason)
 func simulate(t *testing.T, r *rand.Rand) {
 	const fleetSize = 30
 	m, p := newModel().created(fleetSize/2).silent(fleetSize/2), &press{delay: 20 * time.Millisecond}
-	m.latency = 30 * time.Millisecond
+	m.latency = time.Duration(r.IntN(4)) * 300 * time.Millisecond
 	sky := &weather{r: rand.New(rand.NewPCG(r.Uint64(), 4))}
 	m.onDue = func() error { return sky.strikes(&sky.due, 2) }
 	m.onPublished = func([]string) (error, bool) { return sky.strikes(&sky.record, 1), sky.whim(3) }
