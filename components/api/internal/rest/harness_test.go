@@ -26,8 +26,6 @@ import (
 
 func TestMain(m *testing.M) { pgdev.Main(m) }
 
-var clusters = fleet.Types()[0]
-
 // bed is a running API whose every answer is compared with the contract.
 type bed struct {
 	testing.TB
