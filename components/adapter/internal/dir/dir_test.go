@@ -77,6 +77,18 @@ func (p *process) ensure(t *testing.T, j jobspec.Job) bool {
 	return created
 }
 
+// end waits for the next end that is taken.
+func (p *process) end(t *testing.T) jobspec.End {
+	t.Helper()
+	select {
+	case e := <-p.ends:
+		return e
+	case <-time.After(2 * time.Minute):
+		t.Fatal("no job ended")
+		return jobspec.End{}
+	}
+}
+
 func succeed(context.Context, dir.Job) (dir.Result, error) {
 	return dir.Result{Message: "done", Data: json.RawMessage(`{"a":1}`)}, nil
 }
@@ -99,7 +111,7 @@ func TestAJobRunsOnceAndLeavesItsFiles(t *testing.T) {
 	if p.ensure(t, job(3)) {
 		t.Error("the second Ensure created the job again")
 	}
-	end := <-p.ends
+	end := p.end(t)
 	if !end.Succeeded || end.Message != "done" || string(end.Data) != `{"a":1}` || end.Identity != job(3).Identity || end.AttemptBase != 1 || end.Ended.Before(end.Started) {
 		t.Errorf("end %+v", end)
 	}
@@ -126,15 +138,10 @@ func TestOfManyOnlyOneCreatesAJob(t *testing.T) {
 	root := t.TempDir()
 	var created, runs atomic.Int32
 	var all sync.WaitGroup
-	p := begin(t, root, func(ctx context.Context, j dir.Job) (dir.Result, error) { runs.Add(1); return succeed(ctx, j) }, nil)
-	other := dir.New(root, succeed, quiet) // as another process would
+	runners := []*dir.Runner{dir.New(root, succeed, quiet), dir.New(root, succeed, quiet)} // as two processes would
 	for i := range 32 {
 		all.Go(func() {
-			r := p.Runner
-			if i%2 == 1 {
-				r = other
-			}
-			ok, err := r.Ensure(t.Context(), job(1))
+			ok, err := runners[i%2].Ensure(t.Context(), job(1))
 			if err != nil {
 				t.Error(err)
 			}
@@ -144,8 +151,9 @@ func TestOfManyOnlyOneCreatesAJob(t *testing.T) {
 		})
 	}
 	all.Wait()
+	p := begin(t, root, func(ctx context.Context, j dir.Job) (dir.Result, error) { runs.Add(1); return succeed(ctx, j) }, nil)
 	p.ensure(t, job(1))
-	<-p.ends
+	p.end(t)
 	p.stop()
 	if created.Load() != 1 || runs.Load() != 1 {
 		t.Errorf("created %d times, run %d times", created.Load(), runs.Load())
@@ -194,7 +202,7 @@ func TestFailures(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := begin(t, root, tc.exec, nil)
 				p.ensure(t, job(1))
-				if end := <-p.ends; end.Succeeded || end.Message != tc.want {
+				if end := p.end(t); end.Succeeded || end.Message != tc.want {
 					t.Errorf("end %+v", end)
 				}
 				p.stop()
@@ -214,7 +222,7 @@ func TestAnEndIsOfferedUntilItIsTaken(t *testing.T) {
 			return nil
 		})
 		p.ensure(t, job(1))
-		<-p.ends
+		p.end(t)
 		synctest.Wait()
 		if n := p.InFlight("dns"); n != 0 {
 			t.Errorf("%d in flight", n)
@@ -232,7 +240,7 @@ func TestAfterARestart(t *testing.T) {
 		<-offered
 		p.stop()
 		p = begin(t, root, func(context.Context, dir.Job) (dir.Result, error) { panic("run again") }, nil)
-		if end := <-p.ends; !end.Succeeded || end.Message != "done" {
+		if end := p.end(t); !end.Succeeded || end.Message != "done" {
 			t.Errorf("end %+v", end)
 		}
 	})
@@ -251,7 +259,7 @@ func TestAfterARestart(t *testing.T) {
 			t.Fatalf("a job that was cut off ended: %+v", <-p.ends)
 		}
 		p = begin(t, root, succeed, nil)
-		if end := <-p.ends; !end.Succeeded {
+		if end := p.end(t); !end.Succeeded {
 			t.Errorf("end %+v", end)
 		}
 	})
@@ -259,17 +267,17 @@ func TestAfterARestart(t *testing.T) {
 		root := t.TempDir()
 		p := begin(t, root, succeed, nil)
 		p.ensure(t, job(1))
-		<-p.ends
+		p.end(t)
 		p.stop()
 		p = begin(t, root, func(context.Context, dir.Job) (dir.Result, error) { panic("run again") }, nil)
 		p.ensure(t, job(2)) // so that something ends
-		if end := <-p.ends; end.Identity.Attempt != 2 {
+		if end := p.end(t); end.Identity.Attempt != 2 {
 			t.Errorf("end %+v", end)
 		}
 		if p.ensure(t, job(1)) {
 			t.Error("created again")
 		}
-		if end := <-p.ends; end.Identity.Attempt != 1 || !end.Succeeded {
+		if end := p.end(t); end.Identity.Attempt != 1 || !end.Succeeded {
 			t.Errorf("end %+v", end)
 		}
 	})
@@ -285,7 +293,7 @@ func TestAfterARestart(t *testing.T) {
 		p := begin(t, root, succeed, nil)
 		p.ensure(t, other)
 		p.ensure(t, job(1))
-		if end := <-p.ends; end.Identity.Adapter != "dns" {
+		if end := p.end(t); end.Identity.Adapter != "dns" {
 			t.Errorf("end %+v", end)
 		}
 		p.stop()
@@ -305,7 +313,11 @@ func TestShutdownDoesNotWaitForAJobThatDoesNotStop(t *testing.T) {
 	root := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		release, started := make(chan struct{}), make(chan struct{})
-		p := begin(t, root, func(context.Context, dir.Job) (dir.Result, error) { close(started); <-release; return dir.Result{}, nil }, nil)
+		p := begin(t, root, func(context.Context, dir.Job) (dir.Result, error) {
+			close(started)
+			<-release
+			return dir.Result{}, nil
+		}, nil)
 		p.ensure(t, job(1))
 		<-started
 		at := time.Now()
@@ -336,7 +348,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 			p.ensure(t, job(i+1))
 		}
 		for range 30 {
-			<-p.ends
+			p.end(t)
 		}
 		p.stop()
 		if most.Load() != 8 {

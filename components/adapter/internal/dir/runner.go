@@ -66,13 +66,7 @@ func (r *Runner) Ensure(ctx context.Context, j jobspec.Job) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	r.attend(j.Identity.Adapter, j.Name, func() error {
-		err := os.Remove(filepath.Join(r.root, j.Name, reportedFile))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
-	})
+	r.attend(j.Identity.Adapter, j.Name)
 	return created, nil
 }
 
@@ -135,7 +129,7 @@ func (r *Runner) adopt(adapter string) error {
 			if err := read(filepath.Join(path, jobFile), &job); err != nil {
 				r.log.Warn("not the directory of a job", "job", e.Name(), "err", err)
 			} else if job.Identity.Adapter == adapter {
-				r.attend(adapter, e.Name(), nil)
+				r.attend(adapter, e.Name())
 			}
 		}
 	}
@@ -143,21 +137,12 @@ func (r *Runner) adopt(adapter string) error {
 }
 
 // attend sees the Job to its end, unless somebody does or nobody runs the
-// adapter's Jobs now; then the next Run finds it. prepare, if any, goes first.
-func (r *Runner) attend(adapter, name string, prepare func() error) {
+// adapter's Jobs now; then the next Run finds it.
+func (r *Runner) attend(adapter, name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.loops[adapter]
-	if l != nil && (l.active[name] || l.ctx.Err() != nil) {
-		return
-	}
-	if prepare != nil {
-		if err := prepare(); err != nil {
-			r.log.Error("job not attended to", "job", name, "err", err)
-			return
-		}
-	}
-	if l == nil {
+	if l == nil || l.active[name] || l.ctx.Err() != nil {
 		return
 	}
 	l.active[name] = true

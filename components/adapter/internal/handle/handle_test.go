@@ -189,7 +189,7 @@ func TestHandle(t *testing.T) {
 			var jobs []string
 			for _, j := range w.jobs {
 				jobs = append(jobs, j.Name)
-				if got := string(j.Input[jobspec.DependenciesFile]); !strings.Contains(got, `"policies": 4`) {
+				if got := string(j.Input[jobspec.DependenciesFile]); !strings.Contains(got, `"policies":4`) {
 					t.Errorf("the dependencies' data are %s", got)
 				}
 			}

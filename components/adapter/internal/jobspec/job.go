@@ -52,7 +52,7 @@ func New(cfg v1alpha1.AdapterConfig, typ fleet.ResourceType, r fleet.Resource, a
 	if err != nil {
 		return Job{}, err
 	}
-	cluster, err := json.MarshalIndent(r, "", "  ")
+	cluster, err := json.Marshal(r)
 	if err != nil {
 		return Job{}, fmt.Errorf("encode %s: %w", ClusterFile, err)
 	}
@@ -63,7 +63,7 @@ func New(cfg v1alpha1.AdapterConfig, typ fleet.ResourceType, r fleet.Resource, a
 			data[d] = s.Data
 		}
 	}
-	dependencies, err := json.MarshalIndent(data, "", "  ")
+	dependencies, err := json.Marshal(data)
 	if err != nil {
 		return Job{}, fmt.Errorf("encode %s: %w", DependenciesFile, err)
 	}

@@ -16,10 +16,10 @@ import (
 
 // Bounds of one expression.
 const (
-	maxLength = 4096      // bytes of source
-	maxDepth  = 100       // nesting that the parser follows
-	maxCost   = 1_000_000 // CEL cost units of one evaluation
-	maxTime   = time.Second
+	maxLength = 4096            // bytes of source
+	maxDepth  = 100             // nesting that the parser follows
+	maxCost   = 100_000         // CEL cost units of one evaluation, some milliseconds
+	maxTime   = 5 * time.Second // only where cost and time have nothing to do with each other
 )
 
 // Chain is an adapter's compiled preconditions. It is safe for concurrent use.
