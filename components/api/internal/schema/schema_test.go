@@ -107,7 +107,10 @@ func TestEveryBrokenRuleIsNamed(t *testing.T) {
 		for i := range n {
 			labels[fmt.Sprintf("k%d", i)] = ""
 		}
-		b, _ := json.Marshal(labels)
+		b, err := json.Marshal(labels)
+		if err != nil {
+			t.Fatal(err)
+		}
 		return string(b)
 	}
 	key := "its name must be a Kubernetes label key"
