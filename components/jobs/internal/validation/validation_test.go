@@ -50,6 +50,7 @@ func merged(t *testing.T, patch string) json.RawMessage {
 }
 
 func TestShippedPolicies(t *testing.T) {
+	policies := shipped(t)
 	for name, c := range map[string]struct {
 		patch string
 		want  []string // "policy field"
@@ -94,7 +95,7 @@ func TestShippedPolicies(t *testing.T) {
 			"cidr-is-valid /networking/clusterCIDR", "cidrs-do-not-overlap /networking/serviceCIDR", "cidrs-do-not-overlap /networking/machineCIDR"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, err := shipped(t).Judge(t.Context(), fleet.Resource{Name: "c", Spec: merged(t, c.patch)})
+			v, err := policies.Judge(t.Context(), fleet.Resource{Name: "c", Spec: merged(t, c.patch)})
 			if err != nil {
 				t.Fatal(err)
 			}
