@@ -49,7 +49,9 @@ func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 		if q.Get("due") == "woken" && id != "" && !a.recorded[id] {
 			list.Items = append(list.Items, fleet.DueItem{ID: id, Generation: 1, Phase: fleet.Pending, Reason: fleet.GenerationChanged, Token: id})
 		}
-		_ = json.NewEncoder(w).Encode(list)
+		if err := json.NewEncoder(w).Encode(list); err != nil {
+			return nil, err
+		}
 	case r.Method == http.MethodPost && r.URL.Path == "/v1/clusters/published":
 		var p fleet.Published
 		_ = json.NewDecoder(r.Body).Decode(&p)
@@ -128,7 +130,7 @@ func TestEachShardPublishesItsOwnResourcesAndNoOther(t *testing.T) {
 	if !got["1 sentinel-operator/us-east generation-changed"] || !got["2 sentinel-operator/eu-west generation-changed"] {
 		t.Errorf("received %v", got)
 	}
-	metrics := ""
+	var metrics string
 	for deadline := time.Now().Add(ceiling); ; time.Sleep(10 * time.Millisecond) {
 		metrics = get(admin, "/metrics")
 		if strings.Count(metrics, `hyperfleet_sentinel_unrecorded_publications{resource_type="clusters",shard="us-east"} 0`) == 1 && a.done() {

@@ -295,7 +295,7 @@ func TestTheEventBudgetIsKeptAndShared(t *testing.T) {
 		t.Run(fmt.Sprint(most), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				// More than the budget is woken all the time, and more is expired.
-				m, p := newModel().created(100 + 60*most).silent(100 + 60*most), &press{}
+				m, p := newModel().created(100+60*most).silent(100+60*most), &press{}
 				c := standard()
 				c.MaxEventsPerSecond = most
 				if most == 1 {
