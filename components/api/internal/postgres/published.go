@@ -92,7 +92,7 @@ func (s *Store) Published(ctx context.Context, t fleet.TypeInfo, tokens []string
 			return err
 		}
 		args := []any{ids, wakes, woken, micros(b.NotReady), fleet.MaxRepeat}
-		if stmt == nil {
+		if stmt.Stmt == nil {
 			_, err = s.db.ExecContext(ctx, names.sql(publishedSQL), args...)
 		} else {
 			_, err = stmt.ExecContext(ctx, args...)

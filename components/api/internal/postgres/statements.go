@@ -51,38 +51,42 @@ const maxStatements = 256
 type statements struct {
 	db       *sqlx.DB
 	mu       sync.Mutex
-	prepared map[string]*sqlx.Stmt
+	prepared map[string]kept
+	ready    map[tables]bool // whose transactions are prepared
 }
+
+// kept is a statement that lives as long as its pool; nil runs unprepared.
+type kept struct{ *sqlx.Stmt }
 
 func newStatements(db *sqlx.DB) *statements {
-	return &statements{db: db, prepared: map[string]*sqlx.Stmt{}}
+	return &statements{db: db, prepared: map[string]kept{}, ready: map[tables]bool{}}
 }
 
-func (p *statements) find(text string) (*sqlx.Stmt, bool) {
+func (p *statements) find(text string) (kept, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.prepared[text], len(p.prepared) >= maxStatements
 }
 
-// get prepares text, or returns nil where it has to run unprepared. It needs a
+// get prepares text, or keeps nothing where it has to run unprepared. It needs a
 // connection, so it must not be called by who holds one.
-func (p *statements) get(ctx context.Context, text string) (*sqlx.Stmt, error) {
-	stmt, full := p.find(text)
-	if stmt != nil || full {
-		return stmt, nil
+func (p *statements) get(ctx context.Context, text string) (kept, error) {
+	found, full := p.find(text)
+	if found.Stmt != nil || full {
+		return found, nil
 	}
 	stmt, err := p.db.PreparexContext(ctx, text)
 	if err != nil {
-		return nil, err
+		return kept{}, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if other := p.prepared[text]; other != nil {
+	if other := p.prepared[text]; other.Stmt != nil {
 		defer stmt.Close() //nolint:errcheck // another caller was faster
 		return other, nil
 	}
-	p.prepared[text] = stmt
-	return stmt, nil
+	p.prepared[text] = kept{stmt}
+	return p.prepared[text], nil
 }
 
 // read runs a query outside of any transaction and scans its rows into dest, a
@@ -93,7 +97,7 @@ func (p *statements) read(ctx context.Context, dest any, text string, args ...an
 		switch {
 		case err != nil:
 			return err
-		case stmt == nil:
+		case stmt.Stmt == nil:
 			return p.db.SelectContext(ctx, dest, text, args...)
 		default:
 			return stmt.SelectContext(ctx, dest, args...)
@@ -107,6 +111,24 @@ func (p *statements) read(ctx context.Context, dest any, text string, args ...an
 var inside = []string{
 	clockSQL, insertSQL, insertScheduleSQL, lockSQL, getSQL, sameSpecSQL, saveDesiredSQL, saveStatusSQL, touchSQL,
 	scheduleSQL, moveSQL, unscheduleSQL, latestSQL, olderSQL, insertReportSQL, foldSQL, upsertReportSQL,
+}
+
+func (p *statements) prepareInside(ctx context.Context, t tables) error {
+	p.mu.Lock()
+	ready := p.ready[t]
+	p.mu.Unlock()
+	if ready {
+		return nil
+	}
+	for _, text := range inside {
+		if _, err := p.get(ctx, t.sql(text)); err != nil {
+			return err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ready[t] = true
+	return nil
 }
 
 // tx is one transaction over the tables of one resource type.
@@ -124,10 +146,8 @@ func (s *Store) within(ctx context.Context, t fleet.TypeInfo, work func(context.
 		return err
 	}
 	return again(ctx, func(ctx context.Context) error {
-		for _, text := range inside {
-			if _, err := s.statements.get(ctx, names.sql(text)); err != nil {
-				return err
-			}
+		if err := s.statements.prepareInside(ctx, names); err != nil {
+			return err
 		}
 		began, err := s.db.BeginTxx(ctx, nil)
 		if err != nil {
@@ -144,8 +164,8 @@ func (s *Store) within(ctx context.Context, t fleet.TypeInfo, work func(context.
 // row runs a statement that answers at most one row; sql.ErrNoRows if none.
 func (x *tx) row(ctx context.Context, dest any, text string, args ...any) error {
 	text = x.sql(text)
-	if stmt, _ := x.statements.find(text); stmt != nil {
-		return x.StmtxContext(ctx, stmt).GetContext(ctx, dest, args...)
+	if stmt, _ := x.statements.find(text); stmt.Stmt != nil {
+		return x.StmtxContext(ctx, stmt.Stmt).GetContext(ctx, dest, args...) //nolint:sqlclosecheck // closed with the transaction
 	}
 	return x.GetContext(ctx, dest, text, args...)
 }
@@ -153,8 +173,8 @@ func (x *tx) row(ctx context.Context, dest any, text string, args ...any) error 
 // exec runs a statement that answers nothing.
 func (x *tx) exec(ctx context.Context, text string, args ...any) error {
 	text = x.sql(text)
-	if stmt, _ := x.statements.find(text); stmt != nil {
-		_, err := x.StmtxContext(ctx, stmt).ExecContext(ctx, args...)
+	if stmt, _ := x.statements.find(text); stmt.Stmt != nil {
+		_, err := x.StmtxContext(ctx, stmt.Stmt).ExecContext(ctx, args...) //nolint:sqlclosecheck // closed with the transaction
 		return err
 	}
 	_, err := x.ExecContext(ctx, text, args...)
