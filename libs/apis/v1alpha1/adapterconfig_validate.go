@@ -77,13 +77,13 @@ func orDuration(p *metav1.Duration, otherwise time.Duration) *metav1.Duration {
 // exist is known to the adapter.
 func (c AdapterConfig) Validate() error {
 	var errs field.ErrorList
-	errs = append(errs, dnsLabel(field.NewPath("metadata", "name"), c.Name)...)
+	errs = append(errs, configName(field.NewPath("metadata", "name"), c.Name)...)
 	spec := field.NewPath("spec")
 	errs = append(errs, dnsLabel(spec.Child("adapterType"), c.Spec.AdapterType)...)
 	errs = append(errs, uniqueLabels(spec.Child("resourceTypes"), c.Spec.ResourceTypes)...)
 	errs = append(errs, c.Spec.Criteria.validate(spec.Child("criteria"), c.Spec.AdapterType)...)
 	if c.Spec.HyperfleetAPI != nil {
-		errs = append(errs, c.Spec.HyperfleetAPI.validateForAdapter(spec.Child("hyperfleetAPI"))...)
+		errs = append(errs, c.Spec.HyperfleetAPI.validate(spec.Child("hyperfleetAPI"))...)
 	}
 	if c.Spec.Broker != nil {
 		errs = append(errs, c.Spec.Broker.validate(spec.Child("broker"))...)
@@ -114,7 +114,7 @@ func (c Criteria) validate(path *field.Path, self string) field.ErrorList {
 	return errs
 }
 
-func (a HyperfleetAPI) validateForAdapter(path *field.Path) field.ErrorList {
+func (a HyperfleetAPI) validate(path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	u, err := url.Parse(a.URL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {

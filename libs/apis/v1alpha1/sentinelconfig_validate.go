@@ -67,7 +67,7 @@ func (c SentinelConfig) Validate() error {
 	errs = append(errs, longerThan(spec.Child("pollInterval"), c.Spec.PollInterval, MinPollInterval-1)...)
 	errs = append(errs, atLeast(spec.Child("maxEventsPerSecond"), c.Spec.MaxEventsPerSecond, 1)...)
 	if c.Spec.HyperfleetAPI != nil {
-		errs = append(errs, c.Spec.HyperfleetAPI.validateForAdapter(spec.Child("hyperfleetAPI"))...)
+		errs = append(errs, c.Spec.HyperfleetAPI.validate(spec.Child("hyperfleetAPI"))...)
 	}
 	if c.Spec.Broker != nil {
 		errs = append(errs, c.Spec.Broker.validate(spec.Child("broker"))...)
