@@ -38,7 +38,7 @@ func Main(ctx context.Context, kind string, getenv func(string) string, stderr i
 		fmt.Fprintf(stderr, "%s: %v\n", kind, err)
 		end.Message, code = err.Error(), 1
 	} else {
-		end = ended{result.Message, result.Data}
+		end = ended(result)
 	}
 	text, err := end.fit(maxTermination)
 	if err != nil {
@@ -46,7 +46,7 @@ func Main(ctx context.Context, kind string, getenv func(string) string, stderr i
 		code = 1
 	}
 	// Kubernetes mounts the log as a file that cannot be replaced, only written.
-	if err := os.WriteFile(cmp.Or(getenv("TERMINATION_LOG"), "/dev/termination-log"), text, 0o600); err != nil {
+	if err := os.WriteFile(cmp.Or(getenv("TERMINATION_LOG"), "/dev/termination-log"), text, 0o600); err != nil { //nolint:gosec // the operator names the file
 		fmt.Fprintf(stderr, "%s: write the termination log: %v\n", kind, err)
 		code = 1
 	}
@@ -67,8 +67,8 @@ func (e ended) fit(limit int) ([]byte, error) {
 			return text, nil
 		case len(e.Message) <= len("…"):
 			err := fmt.Errorf("the result's data of %d bytes does not fit into a termination log of %d", len(e.Data), limit)
-			text, _ := json.Marshal(ended{Message: err.Error()})
-			return text, err
+			text, encodeErr := json.Marshal(ended{Message: err.Error()})
+			return text, errors.Join(err, encodeErr)
 		}
 		e.Message = cut(e.Message, len(e.Message)-over)
 	}

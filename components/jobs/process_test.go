@@ -78,8 +78,11 @@ func TestAProcessThatFailsLeavesItsMessage(t *testing.T) {
 		"a spec that breaks a policy": {func(env map[string]string) {
 			c := example(t)
 			c.Spec = json.RawMessage(`{"version":"4.16.3"}`)
-			text, _ := json.Marshal(c)
-			if err := os.WriteFile(filepath.Join(env["INPUT_DIR"], "cluster.json"), text, 0o600); err != nil {
+			text, err := json.Marshal(c)
+			if err == nil {
+				err = os.WriteFile(filepath.Join(env["INPUT_DIR"], "cluster.json"), text, 0o600)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 		}, []string{"1 policy violated: region-is-known at /region"}},

@@ -13,7 +13,7 @@ import (
 )
 
 // maxCost bounds one expression, in CEL cost units.
-const maxCost = 1_000_000
+const maxCost = 250_000
 
 // Severity says what a violated policy leads to.
 type Severity string

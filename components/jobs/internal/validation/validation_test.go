@@ -3,6 +3,7 @@ package validation
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -209,6 +210,23 @@ func TestExpensivePoliciesEndInTime(t *testing.T) {
 	cancel()
 	if _, err := p.Judge(ctx, c); err == nil {
 		t.Error("judged after the context had ended")
+	}
+}
+
+func TestAHundredPoolsAreJudged(t *testing.T) {
+	var pools []string
+	for i := range 100 {
+		pools = append(pools, fmt.Sprintf(`{"name":"p%d","replicas":20}`, i))
+	}
+	c := fleet.Resource{Name: "c", Spec: merged(t, `{"nodePools":[`+strings.Join(pools, ",")+`]}`)}
+	if v, err := shipped(t).Judge(t.Context(), c); err != nil || v.Err() != nil {
+		t.Errorf("%v, %v", err, v.Err())
+	}
+	pools[99] = pools[0]
+	c.Spec = merged(t, `{"nodePools":[`+strings.Join(pools, ",")+`]}`)
+	v, err := shipped(t).Judge(t.Context(), c)
+	if want := "1 policy violated: node-pool-names-are-unique at /nodePools: more than one pool is named p0"; err != nil || v.Err() == nil || v.Err().Error() != want {
+		t.Errorf("%v, %v", err, v.Err())
 	}
 }
 
