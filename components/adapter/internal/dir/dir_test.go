@@ -103,7 +103,7 @@ func TestAJobRunsOnceAndLeavesItsFiles(t *testing.T) {
 			j.Cluster.Name != "prod-7" || string(j.Dependencies["validation"]) != `{"policies":4}` || j.Dir != filepath.Join(root, j.Name) {
 			t.Errorf("job %+v", j)
 		}
-		return succeed(nil, j)
+		return succeed(t.Context(), j)
 	}, nil)
 	if !p.ensure(t, job(3)) {
 		t.Error("the first Ensure did not create the job")
