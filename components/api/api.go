@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sethvargo/go-retry"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/rest"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/schema"
@@ -72,9 +73,12 @@ func New(cfg Config, deps Deps) (*API, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	a.handler = rest.New(rest.Options{
-		Store: store, Schemas: schemas, Contract: contract, Metrics: requests, Log: deps.Log, Timeout: cfg.RequestTimeout,
+	a.handler, err = rest.New(rest.Options{
+		Store: store, Gate: auth.Disabled(), Schemas: schemas, Contract: contract, Metrics: requests, Log: deps.Log, Timeout: cfg.RequestTimeout,
 	})
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	if deps.Health != nil {
 		deps.Health.Add("database", a.check)
 	}

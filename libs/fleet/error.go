@@ -15,6 +15,8 @@ type Code string
 const (
 	BadRequest       Code = "bad_request"            // not readable: syntax, parameters, cursors
 	Invalid          Code = "invalid"                // readable, but breaks a rule
+	Unauthenticated  Code = "unauthenticated"        // no token, or none that holds
+	Forbidden        Code = "forbidden"              // a token that does not allow this
 	NotFound         Code = "not_found"              //
 	MethodNotAllowed Code = "method_not_allowed"     //
 	NameTaken        Code = "name_taken"             // another resource has that name
@@ -24,6 +26,7 @@ const (
 	Conflict         Code = "conflict"               //
 	TooLarge         Code = "too_large"              //
 	UnsupportedMedia Code = "unsupported_media_type" //
+	RateLimited      Code = "rate_limited"           // too many requests; try again later
 	Unavailable      Code = "unavailable"            // try again later
 	Internal         Code = "internal"               //
 )
@@ -36,6 +39,8 @@ var statuses = []struct {
 }{
 	{BadRequest, http.StatusBadRequest},
 	{Invalid, http.StatusUnprocessableEntity},
+	{Unauthenticated, http.StatusUnauthorized},
+	{Forbidden, http.StatusForbidden},
 	{NotFound, http.StatusNotFound},
 	{MethodNotAllowed, http.StatusMethodNotAllowed},
 	{Conflict, http.StatusConflict},
@@ -45,6 +50,7 @@ var statuses = []struct {
 	{NotLatest, http.StatusConflict},
 	{TooLarge, http.StatusRequestEntityTooLarge},
 	{UnsupportedMedia, http.StatusUnsupportedMediaType},
+	{RateLimited, http.StatusTooManyRequests},
 	{Unavailable, http.StatusServiceUnavailable},
 	{Internal, http.StatusInternalServerError},
 }
@@ -69,7 +75,7 @@ func CodeOf(status int) Code {
 		}
 	}
 	switch {
-	case status == http.StatusTooManyRequests, status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
+	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
 		return Unavailable
 	case status >= http.StatusInternalServerError:
 		return Internal
@@ -92,7 +98,7 @@ type Error struct {
 	Detail     string
 	Problems   []Problem
 	RequestID  string
-	RetryAfter time.Duration // with Unavailable
+	RetryAfter time.Duration // with Unavailable and RateLimited
 }
 
 // Error names every problem on one line.
@@ -122,4 +128,11 @@ func ErrorCode(err error) Code {
 		return e.Code
 	}
 	return Internal
+}
+
+// Passing says whether an error is of the moment and not of the request: the
+// API is away or busy, or does not take the caller's token now. The same
+// request may succeed later.
+func (c Code) Passing() bool {
+	return c == Unavailable || c == RateLimited || c == Unauthenticated || c == Forbidden
 }

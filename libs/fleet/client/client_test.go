@@ -60,7 +60,7 @@ func TestErrorsKeepTheirCode(t *testing.T) {
 		"a proxy's 502 is unavailable":            {502, "", "<html>", fleet.Error{Code: fleet.Unavailable, RequestID: "h1"}},
 		"a 503 says when to try again":            {503, "7", "", fleet.Error{Code: fleet.Unavailable, RequestID: "h1", RetryAfter: 7 * time.Second}},
 		"an unreadable Retry-After is none":       {503, "Tue, 24 Nov", "", fleet.Error{Code: fleet.Unavailable, RequestID: "h1"}},
-		"too many requests is unavailable":        {429, "1", "", fleet.Error{Code: fleet.Unavailable, RequestID: "h1", RetryAfter: time.Second}},
+		"too many requests say when to try again": {429, "1", "", fleet.Error{Code: fleet.RateLimited, RequestID: "h1", RetryAfter: time.Second}},
 		"an unknown 4xx is a bad request":         {418, "", "", fleet.Error{Code: fleet.BadRequest, RequestID: "h1"}},
 		"a redirect is not followed":              {302, "", "", fleet.Error{Code: fleet.BadRequest, RequestID: "h1"}},
 		"an unknown 5xx is internal":              {507, "", "", fleet.Error{Code: fleet.Internal, RequestID: "h1"}},

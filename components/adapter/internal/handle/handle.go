@@ -155,7 +155,7 @@ func (h *Handler) settle(ctx context.Context, e fleet.ReconcileEvent, what strin
 	switch code := fleet.ErrorCode(err); {
 	case err == nil, final(code):
 		return broker.Ack()
-	case code == fleet.Unavailable, ctx.Err() != nil:
+	case code.Passing(), ctx.Err() != nil:
 		return broker.Pause(fmt.Sprintf("%s: %v", what, err))
 	default:
 		h.log.Error("event put off", "cluster", e.ResourceID, "err", fmt.Errorf("%s: %w", what, err))

@@ -219,7 +219,11 @@ func TestTheRouterAndTheContractNameTheSameRoutes(t *testing.T) {
 		}
 		slices.Sort(documented[path])
 	}
-	if diff := cmp.Diff(documented, rest.Routes()); diff != "" {
+	served := map[string][]string{}
+	for path, rules := range rest.Rules() {
+		served[path] = slices.Sorted(maps.Keys(rules))
+	}
+	if diff := cmp.Diff(documented, served); diff != "" {
 		t.Errorf("documented (-) and served (+):\n%s", diff)
 	}
 }

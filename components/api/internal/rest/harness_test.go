@@ -16,6 +16,7 @@ import (
 	_ "github.com/lib/pq"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/rest"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/schema"
@@ -72,10 +73,14 @@ func serve(t testing.TB, store rest.Store, timeout time.Duration) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(rest.New(rest.Options{
-		Store: store, Schemas: schemas, Contract: openapi.API(), Metrics: metrics, Timeout: timeout,
+	handler, err := rest.New(rest.Options{
+		Store: store, Gate: auth.Disabled(), Schemas: schemas, Contract: openapi.API(), Metrics: metrics, Timeout: timeout,
 		Log: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
 	b.url = srv.URL
 	b.client = &http.Client{Timeout: time.Minute, Transport: &judge{t: t, next: srv.Client().Transport, contract: readContract(t)}}

@@ -29,7 +29,7 @@ type query struct {
 }
 
 func readQuery(r *http.Request) *query {
-	q := &query{}
+	q := &query{known: []string{"tenant"}} // which admission has read
 	var err error
 	if q.values, err = url.ParseQuery(r.URL.RawQuery); err != nil {
 		q.bad("", "the query cannot be read: "+strings.TrimPrefix(err.Error(), "invalid "))
@@ -201,6 +201,10 @@ func (q *query) done() error {
 	if len(q.problems) == 0 {
 		return nil
 	}
+	return q.refuse()
+}
+
+func (q *query) refuse() error {
 	slices.SortStableFunc(q.problems, func(a, b fleet.Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
 	q.problems = slices.Compact(q.problems)
 	return &fleet.Error{Code: fleet.BadRequest, Detail: "the request has parameters that cannot be read", Problems: q.problems}

@@ -3,6 +3,7 @@ package rest
 import (
 	"net/http"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -13,6 +14,9 @@ func (r resources) report(w http.ResponseWriter, req *http.Request) error {
 	}
 	var in fleet.NewReport
 	if err := r.decode(w, req, "ReportCreate", &in, plainJSON); err != nil {
+		return err
+	}
+	if err := reportingAs(req, in.AdapterName); err != nil {
 		return err
 	}
 	id := element(req, "id")
@@ -58,6 +62,9 @@ func (r resources) patchReport(w http.ResponseWriter, req *http.Request) error {
 	if err := r.decode(w, req, "ReportPatch", &in, mergePatch, plainJSON); err != nil {
 		return err
 	}
+	if err := r.own(req); err != nil {
+		return err
+	}
 	out, err := r.Store.PatchReport(req.Context(), r.info, r.scope(req), element(req, "id"), element(req, "status_id"), in)
 	if err != nil {
 		return err
@@ -69,9 +76,25 @@ func (r resources) deleteReport(w http.ResponseWriter, req *http.Request) error 
 	if err := readQuery(req).done(); err != nil {
 		return err
 	}
+	if err := r.own(req); err != nil {
+		return err
+	}
 	if err := r.Store.DeleteReport(req.Context(), r.info, r.scope(req), element(req, "id"), element(req, "status_id")); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// own refuses a principal that may not speak for the adapter of the entry. An
+// entry's adapter never changes, so that reading it first is enough.
+func (r resources) own(req *http.Request) error {
+	if auth.FromContext(req.Context()).Role == auth.Admin {
+		return nil
+	}
+	entry, err := r.Store.GetReport(req.Context(), r.info, r.scope(req), element(req, "id"), element(req, "status_id"))
+	if err != nil {
+		return err
+	}
+	return reportingAs(req, entry.AdapterName)
 }

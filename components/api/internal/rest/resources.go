@@ -11,17 +11,11 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// defaultTenant owns what is created by a principal that is bound to none.
-const defaultTenant = "default"
-
 // resources answers for one resource type.
 type resources struct {
 	*server
 	info fleet.TypeInfo
 }
-
-// scope is what the principal may see.
-func (r resources) scope(*http.Request) postgres.Scope { return postgres.AllTenants() }
 
 func (r resources) create(w http.ResponseWriter, req *http.Request) error {
 	if err := readQuery(req).done(); err != nil {
@@ -31,7 +25,11 @@ func (r resources) create(w http.ResponseWriter, req *http.Request) error {
 	if err := r.decode(w, req, r.info.Kind+"Create", &in, plainJSON); err != nil {
 		return err
 	}
-	out, err := r.Store.Create(req.Context(), r.info, defaultTenant, in)
+	tenant, err := r.tenant(req)
+	if err != nil {
+		return err
+	}
+	out, err := r.Store.Create(req.Context(), r.info, tenant, in)
 	if err != nil {
 		return err
 	}

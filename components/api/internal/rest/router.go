@@ -1,7 +1,10 @@
 package rest
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -9,6 +12,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/schema"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -16,6 +20,7 @@ import (
 // Options are what the handlers work with.
 type Options struct {
 	Store    Store
+	Gate     *auth.Gate // admits requests
 	Schemas  *schema.Set
 	Contract []byte // the published OpenAPI document
 	Metrics  *Metrics
@@ -32,80 +37,100 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 // Prefixes of every path: the canonical one, and the alias without.
 var prefixes = [...]string{"/v1", ""}
 
-// route is one path, below a prefix, with its methods.
-type route struct {
-	path    string
-	methods map[string]handler
+// operation is a handler and who may ask for it.
+type operation struct {
+	may    auth.Role
+	answer handler
 }
 
-// New returns the handler of the whole API.
-func New(o Options) http.Handler {
+// route is one path, below a prefix, with its operations by method.
+type route struct {
+	path       string
+	operations map[string]operation
+}
+
+// New returns the handler of the whole API. A route without a rule is an error.
+func New(o Options) (http.Handler, error) {
 	s := &server{o}
 	router := mux.NewRouter().SkipClean(true) // a path that needs cleaning is not ours; a redirect would lose the body
+	routes := s.routes()
+	if err := ruled(routes); err != nil {
+		return nil, err
+	}
 	for _, prefix := range prefixes {
-		for _, rt := range s.routes() {
+		for _, rt := range routes {
 			path := prefix + rt.path
 			o.Metrics.announce(path, rt.allowed())
-			router.Path(path).Handler(s.wrap(path, rt.serve))
+			router.Path(path).Handler(s.wrap(path, s.serve(rt)))
 		}
 	}
 	o.Metrics.announce(unmatched, []string{http.MethodGet})
 	router.NotFoundHandler = s.wrap(unmatched, func(http.ResponseWriter, *http.Request) error {
 		return fleet.Errorf(fleet.NotFound, "there is nothing at this path; the paths are described at /openapi.yaml")
 	})
-	return router
+	return router, nil
 }
 
-// Routes lists every path below a prefix with its methods, for comparison with
-// the contract.
-func Routes() map[string][]string {
-	out := map[string][]string{}
+// ruled says which operations nobody has a rule for.
+func ruled(routes []route) error {
+	var problems []error
+	for _, rt := range routes {
+		for _, method := range rt.allowed() {
+			if rt.operations[method].may&(auth.Readers|auth.Public) == 0 {
+				problems = append(problems, fmt.Errorf("%s %s: no rule says who may ask for it", method, rt.path))
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// Rules lists the rule of every method of every path below a prefix, for
+// comparison with the contract.
+func Rules() map[string]map[string]auth.Role {
+	out := map[string]map[string]auth.Role{}
 	for _, rt := range (&server{}).routes() {
-		out[rt.path] = rt.allowed()
+		out[rt.path] = map[string]auth.Role{}
+		for method, op := range rt.operations {
+			out[rt.path][method] = op.may
+		}
 	}
 	return out
 }
 
 func (s *server) routes() []route {
-	routes := []route{{"/openapi.yaml", map[string]handler{http.MethodGet: s.contract}}}
+	routes := []route{{"/openapi.yaml", map[string]operation{http.MethodGet: {auth.Public, s.contract}}}}
 	for _, t := range fleet.Types() {
 		r := resources{s, t}
 		base := "/" + string(t.Type)
 		routes = append(routes,
-			route{base, map[string]handler{http.MethodGet: r.list, http.MethodPost: r.create}},
-			route{base + "/published", map[string]handler{http.MethodPost: r.published}}, // before {id}
-			route{base + "/{id}", map[string]handler{http.MethodGet: r.get, http.MethodPatch: r.patch, http.MethodDelete: r.delete}},
-			route{base + "/{id}/statuses", map[string]handler{http.MethodGet: r.reports, http.MethodPost: r.report}},
-			route{base + "/{id}/statuses/{status_id}", map[string]handler{
-				http.MethodGet: r.getReport, http.MethodPatch: r.patchReport, http.MethodDelete: r.deleteReport}},
+			route{base, map[string]operation{
+				http.MethodGet:  {auth.Readers, r.list},
+				http.MethodPost: {auth.Editors, r.create},
+			}},
+			route{base + "/published", map[string]operation{ // before {id}
+				http.MethodPost: {auth.Sentinel | auth.Admin | auth.Fleet, r.published},
+			}},
+			route{base + "/{id}", map[string]operation{
+				http.MethodGet:    {auth.Readers, r.get},
+				http.MethodPatch:  {auth.Editors, r.patch},
+				http.MethodDelete: {auth.Editors, r.delete},
+			}},
+			route{base + "/{id}/statuses", map[string]operation{
+				http.MethodGet:  {auth.Readers, r.reports},
+				http.MethodPost: {auth.Reporters, r.report},
+			}},
+			route{base + "/{id}/statuses/{status_id}", map[string]operation{
+				http.MethodGet:    {auth.Readers, r.getReport},
+				http.MethodPatch:  {auth.Reporters, r.patchReport},
+				http.MethodDelete: {auth.Reporters, r.deleteReport},
+			}},
 		)
 	}
 	return routes
 }
 
 // allowed lists the route's methods, sorted.
-func (rt route) allowed() []string {
-	out := make([]string, 0, len(rt.methods))
-	for m := range rt.methods {
-		out = append(out, m)
-	}
-	slices.Sort(out)
-	return out
-}
-
-func (rt route) serve(w http.ResponseWriter, r *http.Request) error {
-	method := r.Method
-	if method == http.MethodHead {
-		method = http.MethodGet // the server leaves the body out
-	}
-	h, ok := rt.methods[method]
-	if !ok {
-		allowed := strings.Join(rt.allowed(), ", ")
-		w.Header().Set("Allow", allowed)
-		return fleet.Errorf(fleet.MethodNotAllowed, "this path knows %s", allowed)
-	}
-	return h(w, r)
-}
+func (rt route) allowed() []string { return slices.Sorted(maps.Keys(rt.operations)) }
 
 // element is a part of the path, such as {id}. Ids are written in lower case.
 func element(r *http.Request, name string) string { return strings.ToLower(mux.Vars(r)[name]) }

@@ -1,0 +1,55 @@
+package auth
+
+import (
+	"context"
+	"path"
+	"slices"
+)
+
+// Principal is who asks. The zero Principal may nothing.
+type Principal struct {
+	Name       string   // unique over all issuers; for the audit and for idempotency keys
+	Role       Role     // exactly one
+	AllTenants bool     // bound to none, so Tenants is empty
+	Tenants    []string // bound to these
+	Adapter    string   // the one adapter_name of role adapter
+	Shards     []string // patterns (as in path.Match) of the shard names that role sentinel may hold
+	Workload   bool     // rate class: a program, not a person
+}
+
+// MayReportAs says whether p may report and register under the adapter's name.
+func (p Principal) MayReportAs(adapter string) bool {
+	return p.Role == Admin || p.Role == Adapter && p.Adapter == adapter
+}
+
+// MayHold says whether p may hold the shard of that name.
+func (p Principal) MayHold(shard string) bool {
+	return p.Role == Admin || p.Role == Sentinel && slices.ContainsFunc(p.Shards, func(pattern string) bool {
+		ok, err := path.Match(pattern, shard)
+		return ok && err == nil
+	})
+}
+
+// In returns p bound to one tenant: that one, or none if p may not see it.
+func (p Principal) In(tenant string) Principal {
+	if p.AllTenants || slices.Contains(p.Tenants, tenant) {
+		p.Tenants = []string{tenant}
+	} else {
+		p.Tenants = nil
+	}
+	p.AllTenants = false
+	return p
+}
+
+type contextKey struct{}
+
+// NewContext returns ctx with p as who asks.
+func NewContext(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, contextKey{}, p)
+}
+
+// FromContext returns who asks; the zero Principal if nobody was admitted.
+func FromContext(ctx context.Context) Principal {
+	p, _ := ctx.Value(contextKey{}).(Principal)
+	return p
+}
