@@ -14,6 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"sigs.k8s.io/yaml"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/rest"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/openapi"
 )
@@ -226,6 +227,45 @@ func TestTheRouterAndTheContractNameTheSameRoutes(t *testing.T) {
 	if diff := cmp.Diff(documented, served); diff != "" {
 		t.Errorf("documented (-) and served (+):\n%s", diff)
 	}
+}
+
+// Who may ask is said twice, beside the handler and in the contract, so that
+// neither is changed by mistake.
+func TestTheRouterAndTheContractNameTheSameRules(t *testing.T) {
+	c := readContract(t)
+	for path, rules := range rest.Rules() {
+		for method, rule := range rules {
+			op := c.at("paths/" + strings.ReplaceAll(path, "/", "~1") + "/" + strings.ToLower(method)).(object)
+			var roles []string
+			for _, name := range asList(op["x-roles"]) {
+				roles = append(roles, name.(string))
+			}
+			slices.Sort(roles)
+			want := rule.Names()
+			slices.Sort(want)
+			if diff := cmp.Diff(roles, want); diff != "" {
+				t.Errorf("%s %s: x-roles (-) and the router (+):\n%s", method, path, diff)
+			}
+			if got, want := op["x-tenants"] == "all", rule&auth.Fleet != 0; got != want {
+				t.Errorf("%s %s: x-tenants is all: %t, in the router: %t", method, path, got, want)
+			}
+			security, own := op["security"]
+			public := rule&auth.Public != 0
+			if open := own && len(asList(security)) == 0; open != public {
+				t.Errorf("%s %s: security is []: %t, public in the router: %t", method, path, open, public)
+			}
+			for _, status := range []string{"401", "403", "429"} {
+				if _, documented := op["responses"].(object)[status]; documented == public {
+					t.Errorf("%s %s: %s documented: %t, public: %t", method, path, status, documented, public)
+				}
+			}
+		}
+	}
+}
+
+func asList(v any) []any {
+	list, _ := v.([]any)
+	return list
 }
 
 func TestEveryExampleSatisfiesItsSchema(t *testing.T) {
