@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -224,7 +223,7 @@ func (a *modelAdapter) stop() {
 	a.inside.Wait()
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // exec is what every Job does: it takes its time, and succeeds or fails.
 func (a *modelAdapter) exec(ctx context.Context, j dir.Job) (dir.Result, error) {

@@ -135,7 +135,7 @@ func (a *API) Run(ctx context.Context) (err error) {
 			return fmt.Errorf("listen: %w", err)
 		}
 	}
-	defer ln.Close() //nolint:errcheck // Serve has closed it, unless it never ran
+	defer ln.Close() // Serve has closed it, unless it never ran
 	if err := a.migrate(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // asked to stop while waiting

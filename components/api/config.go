@@ -119,7 +119,7 @@ func (c Config) checkRequired() []error {
 
 // checkDatabaseURL never shows what it was given: it may hold a password.
 func checkDatabaseURL(s service.Secret) error {
-	const example = "such as postgres://user:password@host:5432/hyperfleet"
+	const example = "such as postgres://user:password@host:5432/hyperfleet" //nolint:gosec // an example
 	text := s.Reveal()
 	if text == "" {
 		return errors.New("database-url: is required, " + example)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -66,7 +65,7 @@ func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func deps(b *stub.Broker, rt http.RoundTripper) Deps {
-	return Deps{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Registry: prometheus.NewRegistry(), Health: service.NewHealth(), Transport: rt,
+	return Deps{Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Health: service.NewHealth(), Transport: rt,
 		Publisher: func(_ context.Context, c v1alpha1.SentinelConfig) (broker.Publisher, error) {
 			return b.Publisher(c.Spec.Broker.Topic), nil
 		}}

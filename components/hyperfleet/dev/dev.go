@@ -55,7 +55,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 // open takes what can be refused, cheapest first: ports, directory, database.
 func (s *stack) open(ctx context.Context) error {
-	if err := s.listen(); err != nil {
+	if err := s.listen(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -83,7 +83,7 @@ func (s *stack) open(ctx context.Context) error {
 }
 
 // listen takes both ports, so that a port in use is said before anything starts.
-func (s *stack) listen() error {
+func (s *stack) listen(ctx context.Context) error {
 	adminAddr, err := nextPort(s.cfg.Listen)
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (s *stack) listen() error {
 		addr string
 		to   *net.Listener
 	}{{s.cfg.Listen, &s.api}, {adminAddr, &s.admin}} {
-		ln, err := net.Listen("tcp", l.addr)
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", l.addr)
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w; choose another port with --listen (make dev PORT=9000)", l.addr, err)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -24,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 func job(attempt int) jobspec.Job {
 	id := jobspec.Identity{Adapter: "dns", ResourceType: fleet.Clusters, ResourceID: "0190b6a0-1234-7000-8000-0000000000aa",

@@ -62,9 +62,6 @@ func create(root string, j jobspec.Job) (bool, error) {
 			return false, fmt.Errorf("create job %s: %w", j.Name, err)
 		}
 	}
-	if err := os.Chmod(fresh, 0o755); err != nil {
-		return false, fmt.Errorf("create job %s: %w", j.Name, err)
-	}
 	// A rename never replaces a directory with something in it: of two, one wins.
 	if err := os.Rename(fresh, path); err != nil {
 		if exists, other := same(path, j); exists || other != nil {

@@ -59,7 +59,7 @@ func (r *Runner) Ensure(ctx context.Context, j jobspec.Job) (bool, error) {
 	}
 	r.creating.RLock()
 	defer r.creating.RUnlock()
-	if err := os.MkdirAll(r.root, 0o755); err != nil {
+	if err := os.MkdirAll(r.root, 0o750); err != nil {
 		return false, fmt.Errorf("create directory of jobs: %w", err)
 	}
 	created, err := create(r.root, j)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -110,7 +109,7 @@ func handler(t *testing.T, w *world) (*handle.Handler, *prometheus.Registry) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return handle.New(cfg, chain, w, w, m, slog.New(slog.NewTextHandler(io.Discard, nil))), registry
+	return handle.New(cfg, chain, w, w, m, slog.New(slog.DiscardHandler)), registry
 }
 
 func delivery(t *testing.T) broker.Delivery {

@@ -21,7 +21,7 @@ const (
 	Finalizer          = "hyperfleet.redhat.com/report"       // until the Job's end is stored
 
 	InputDir   = "/var/run/hyperfleet/input"
-	SecretsDir = "/var/run/hyperfleet/secrets" // one directory per secret
+	SecretsDir = "/var/run/hyperfleet/secrets" //nolint:gosec // the path of a mount: one directory per secret
 )
 
 // Manifests returns the Kubernetes Job that runs j and the Secret that holds

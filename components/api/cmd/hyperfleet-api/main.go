@@ -40,7 +40,7 @@ func serve(ctx context.Context, cfg api.Config) error {
 	if err != nil {
 		return err
 	}
-	admin, err := net.Listen("tcp", cfg.AdminListen)
+	admin, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.AdminListen)
 	if err != nil {
 		return err
 	}

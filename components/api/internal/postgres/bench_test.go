@@ -56,7 +56,7 @@ func BenchmarkDue(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer s.Close() //nolint:errcheck // a benchmark's pool
+			defer s.Close()
 			if err := s.Migrate(b.Context()); err != nil {
 				b.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func BenchmarkDue(b *testing.B) {
 			}
 		}
 	}
-	table.Flush() //nolint:errcheck // into memory
+	table.Flush()
 	fmt.Printf("\ndue query of one region against the bare index-only scan (at most %.2f times its pages; growth at most %.2f)\n%s\n",
 		maxAgainstBare, maxAgainstSmall, report.String())
 }
@@ -97,7 +97,7 @@ func populate(b *testing.B, s *Store, rows int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // back to the pool
+	defer conn.Close()
 	for _, text := range []string{
 		`SET statement_timeout = 0`,
 		`SET synchronous_commit = on`, // VACUUM calls nothing visible whose commit is not on disk yet

@@ -87,7 +87,7 @@ func statusJSON(s fleet.Status) string { return mustJSON(s) }
 func mustJSON(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err)
+		panic(err) //nolint:forbidigo // see above
 	}
 	return string(b)
 }

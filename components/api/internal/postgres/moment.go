@@ -18,7 +18,7 @@ func newID(at time.Time) (string, error) {
 		return "", fmt.Errorf("make an id: %w", err)
 	}
 	micros := at.UnixMicro()
-	millis, below := uint64(micros/1000), uint64(micros%1000) //nolint:gosec // the database's clock is after 1970
+	millis, below := uint64(micros/1000), uint64(micros%1000) // the database's clock is after 1970
 	binary.BigEndian.PutUint64(id[:8], millis<<16|0x7000|below*4096/1000)
 	return id.String(), nil
 }

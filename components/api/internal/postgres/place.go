@@ -63,7 +63,7 @@ func badParameter(name, message string) error {
 func fingerprint(parts ...any) string {
 	sum := sha256.New()
 	for _, p := range parts {
-		fmt.Fprintf(sum, "%T %q\x00", p, fmt.Sprint(p)) //nolint:errcheck // a hash never fails
+		fmt.Fprintf(sum, "%T %q\x00", p, fmt.Sprint(p)) // a hash never fails
 	}
 	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:9])
 }

@@ -62,7 +62,7 @@ func fill(t testing.TB, s *Store, rows int, after ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	defer tx.Rollback()
 	// VACUUM calls nothing visible whose commit is not on disk yet.
 	if _, err := tx.ExecContext(t.Context(), `SET LOCAL synchronous_commit = on`); err != nil {
 		t.Fatal(err)
@@ -165,12 +165,12 @@ func TestReportsLeaveIndexesAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // back to the pool
+	defer conn.Close()
 	updates, err := conn.BeginTxx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer updates.Rollback() //nolint:errcheck // only counting
+	defer updates.Rollback()
 	names, _ := of(clusters)
 	for range 5 {
 		if _, err := updates.ExecContext(t.Context(), names.sql(saveStatusSQL), r.ID, statusJSON(r.Status), r.UpdatedAt.Time); err != nil {

@@ -82,7 +82,7 @@ func (p *statements) get(ctx context.Context, text string) (kept, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if other := p.prepared[text]; other.Stmt != nil {
-		defer stmt.Close() //nolint:errcheck // another caller was faster
+		defer stmt.Close() // another caller was faster
 		return other, nil
 	}
 	p.prepared[text] = kept{stmt}
@@ -153,7 +153,7 @@ func (s *Store) within(ctx context.Context, t fleet.TypeInfo, work func(context.
 		if err != nil {
 			return err
 		}
-		defer began.Rollback() //nolint:errcheck // after Commit it does nothing; before, the error is returned already
+		defer began.Rollback() // after Commit it does nothing; before, the error is returned already
 		if err := work(ctx, &tx{Tx: began, tables: names, statements: s.statements}); err != nil {
 			return err
 		}
@@ -174,7 +174,7 @@ func (x *tx) row(ctx context.Context, dest any, text string, args ...any) error 
 func (x *tx) exec(ctx context.Context, text string, args ...any) error {
 	text = x.sql(text)
 	if stmt, _ := x.statements.find(text); stmt.Stmt != nil {
-		_, err := x.StmtxContext(ctx, stmt.Stmt).ExecContext(ctx, args...) //nolint:sqlclosecheck // closed with the transaction
+		_, err := x.StmtxContext(ctx, stmt.Stmt).ExecContext(ctx, args...) // closed with the transaction
 		return err
 	}
 	_, err := x.ExecContext(ctx, text, args...)

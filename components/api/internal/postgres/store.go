@@ -137,7 +137,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return err
 	}
 	db := openDB(connector)
-	defer db.Close() //nolint:errcheck // nothing is written after Up
+	defer db.Close() // nothing is written after Up
 	locker, err := lock.NewPostgresSessionLocker()
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)

@@ -121,7 +121,7 @@ func (b *bed) send(r request) response {
 	if err != nil {
 		b.Fatalf("%s %s: %v", r.method, r.path, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		b.Fatal(err)

@@ -79,7 +79,7 @@ func (s *server) fail(w *recorder, r *http.Request, id string, err error) {
 		seen = &fleet.Error{Code: fleet.Internal, Detail: "the server has a defect; its log has more under this request_id"}
 	}
 	if w.code != 0 {
-		panic(http.ErrAbortHandler) // the answer has begun; all that is left is to cut it off
+		panic(http.ErrAbortHandler) //nolint:forbidigo // the answer has begun; all that is left is to cut it off
 	}
 	writeProblem(w, id, seen)
 }

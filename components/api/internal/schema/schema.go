@@ -36,7 +36,10 @@ func New(openapi []byte) (*Set, error) {
 	}
 	s := &Set{document: document, schemas: map[string]*jsonschema.Schema{}}
 	components, _ := s.at("/components/schemas").(map[string]any)
-	compiler := s.compiler()
+	compiler, err := s.compiler()
+	if err != nil {
+		return nil, err
+	}
 	for name := range components {
 		if s.schemas[name], err = compiler.Compile(base + "#" + where(name)); err != nil {
 			return nil, fmt.Errorf("compile schema %s: %w", name, err)
@@ -46,7 +49,7 @@ func New(openapi []byte) (*Set, error) {
 }
 
 // compiler returns a compiler that knows the document and nothing else.
-func (s *Set) compiler() *jsonschema.Compiler {
+func (s *Set) compiler() (*jsonschema.Compiler, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.UseLoader(noLoader{})
@@ -55,9 +58,9 @@ func (s *Set) compiler() *jsonschema.Compiler {
 		c.RegisterFormat(f)
 	}
 	if err := c.AddResource(base, s.document); err != nil {
-		panic(fmt.Sprintf("the constant name of the contract is not a URL: %v", err))
+		return nil, fmt.Errorf("read the contract: %w", err)
 	}
-	return c
+	return c, nil
 }
 
 // noLoader refuses every URL: a contract stands alone.

@@ -96,7 +96,7 @@ func TestSQLAgreesWithKubernetes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // a test's pool
+	defer db.Close()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -142,7 +142,7 @@ func ask(t *testing.T, db *sql.DB, sel labels.Selector) map[int]bool {
 	if err != nil {
 		t.Fatalf("%v: %s: %v", sel, text, err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close()
 	found := map[int]bool{}
 	for rows.Next() {
 		var n int

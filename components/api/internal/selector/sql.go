@@ -80,7 +80,7 @@ func objects(key string, values []string) any {
 func object(key, value string) string {
 	b, err := json.Marshal(map[string]string{key: value})
 	if err != nil {
-		panic(err) // two strings always marshal
+		panic(err) //nolint:forbidigo // two strings always marshal
 	}
 	return string(b)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -330,7 +329,7 @@ func start(t *testing.T, c Config, api API, p broker.Publisher, change ...func(*
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(c, Deps{API: api, Publisher: p, Metrics: metrics, Log: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	s := New(c, Deps{API: api, Publisher: p, Metrics: metrics, Log: slog.New(slog.DiscardHandler)})
 	for _, f := range change {
 		f(s)
 	}
