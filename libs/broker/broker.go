@@ -107,12 +107,3 @@ func Reject(reason string) Outcome { return Outcome{Kind: Rejected, Reason: reas
 // again and the delivery does not count; the subscriber takes events one at a
 // time, ever more slowly, until one ends otherwise.
 func Pause(reason string) Outcome { return Outcome{Kind: Paused, Reason: reason} }
-
-// DeadLetter is an event that was given up, with why.
-type DeadLetter struct {
-	Event      event.Event
-	Reason     string
-	Deliveries int
-	First      time.Time // first failure
-	Last       time.Time // last failure
-}

@@ -5,27 +5,7 @@ import (
 	"strconv"
 	"testing"
 	"testing/synctest"
-
-	"github.com/hyperfleet/hyperfleet/libs/broker"
 )
-
-// Harness is a broker under test, empty. What it makes ends with its test.
-type Harness interface {
-	// Publisher returns a publisher of topic.
-	Publisher(topic string) broker.Publisher
-	// Subscriber declares the subscription before it returns.
-	Subscriber(topic, subscription string, l broker.Limits) broker.Subscriber
-	// DeadLetters returns the dead letters of a subscription, oldest first.
-	DeadLetters(subscription string) []broker.DeadLetter
-}
-
-// Bounded is a Harness whose subscriptions can be made small, so that they are
-// full soon.
-type Bounded interface {
-	// Bound makes subscriptions hold at most the given number of events. It
-	// is called before anything is declared.
-	Bound(events int)
-}
 
 // Option changes how the suite runs.
 type Option func(*suite)
@@ -38,31 +18,61 @@ func InBubble() Option {
 	}
 }
 
+// Without says that the broker under test does not offer something, and why.
+// What a harness neither offers nor declares missing fails the suite.
+func Without(c Capability, why string) Option {
+	return func(s *suite) { s.without[c] = why }
+}
+
+// LeastDeliveries is for brokers that allow no smaller limit of deliveries.
+func LeastDeliveries(n int) Option {
+	return func(s *suite) { s.leastDeliveries = n }
+}
+
 type suite struct {
-	run func(*testing.T, func(*testing.T))
+	run             func(*testing.T, func(*testing.T))
+	without         map[Capability]string
+	leastDeliveries int
 }
 
 // theme is one promise. It must not start subtests: it may run in a bubble.
 type theme struct {
-	name string
-	test func(*testing.T, Harness)
+	name  string
+	test  func(*testing.T, *bench)
+	needs []Capability
 }
 
-// Exercise runs the suite. newHarness is called once per theme.
+// Exercise runs the suite. newHarness is called once per theme; one server may
+// serve all of them, because each theme has topics and subscriptions of its own.
 func Exercise(t *testing.T, newHarness func(testing.TB) Harness, options ...Option) {
-	s := suite{run: func(t *testing.T, theme func(*testing.T)) { theme(t) }}
+	s := suite{
+		run:     func(t *testing.T, theme func(*testing.T)) { theme(t) },
+		without: map[Capability]string{},
+	}
 	for _, o := range options {
 		o(&s)
 	}
-	var themes []theme
-	for _, more := range [][]theme{routing, deliveries, deadLetters, concurrency, stopping, pausing, pressure, content} {
-		themes = append(themes, more...)
+	for c, why := range s.without {
+		t.Logf("this broker does not offer %s: %s", c, why)
 	}
-	for _, th := range themes {
-		t.Run(th.name, func(t *testing.T) {
-			s.run(t, func(t *testing.T) { th.test(t, newHarness(t)) })
-		})
+	for _, more := range [][]theme{
+		routing, deliveries, retries, deadLetters, reviews, concurrency, stopping, pausing, pressure, content, failures, order,
+	} {
+		for _, th := range more {
+			s.exercise(t, th, newHarness)
+		}
 	}
+}
+
+func (s suite) exercise(t *testing.T, th theme, newHarness func(testing.TB) Harness) {
+	for _, c := range th.needs {
+		if _, lacks := s.without[c]; lacks {
+			return
+		}
+	}
+	t.Run(th.name, func(t *testing.T) {
+		s.run(t, func(t *testing.T) { th.test(t, s.bench(t, newHarness(t), th.needs)) })
+	})
 }
 
 // rounds is how often random and violent things are repeated.

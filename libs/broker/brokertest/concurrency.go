@@ -11,12 +11,12 @@ import (
 )
 
 var concurrency = []theme{
-	{"as many handlers run at once as allowed, and never more", bounded},
-	{"one resource is never handled twice at once", neverTwice},
-	{"events of a busy resource keep no other waiting", busyBlocksNobody},
+	{name: "as many handlers run at once as allowed, and never more", test: bounded},
+	{name: "one resource is never handled twice at once", test: neverTwice},
+	{name: "events of a busy resource keep no other waiting", test: busyBlocksNobody},
 }
 
-func bounded(t *testing.T, h Harness) {
+func bounded(t *testing.T, h *bench) {
 	const most, n = 3, 12
 	var (
 		running tally
@@ -42,7 +42,7 @@ func bounded(t *testing.T, h Harness) {
 	}
 }
 
-func neverTwice(t *testing.T, h Harness) {
+func neverTwice(t *testing.T, h *bench) {
 	const n, subjects = 60, 4
 	for round := range rounds(t) {
 		var (
@@ -78,7 +78,7 @@ func neverTwice(t *testing.T, h Harness) {
 	}
 }
 
-func busyBlocksNobody(t *testing.T, h Harness) {
+func busyBlocksNobody(t *testing.T, h *bench) {
 	const queued, others = 4, 5
 	var (
 		busy    = make(chan string, queued)

@@ -11,14 +11,14 @@ import (
 )
 
 var content = []theme{
-	{"an event survives byte for byte, its attributes too", survives},
-	{"an event of one mebibyte survives", large},
-	{"binary data survives", binary},
-	{"what a handler does to its event changes no other delivery", isolated},
+	{name: "an event survives byte for byte, its attributes too", test: survives},
+	{name: "an event of one mebibyte survives", test: large},
+	{name: "binary data survives", test: binary},
+	{name: "what a handler does to its event changes no other delivery", test: isolated},
 }
 
 // passed sends e through h and returns what comes out.
-func passed(t *testing.T, h Harness, e event.Event) event.Event {
+func passed(t *testing.T, h *bench, e event.Event) event.Event {
 	t.Helper()
 	got := make(chan event.Event, 1)
 	receive(t, h.Subscriber(topic, subscription, broker.Limits{}), func(_ context.Context, d broker.Delivery) broker.Outcome {
@@ -47,7 +47,7 @@ func same(t *testing.T, got, want event.Event) {
 	}
 }
 
-func survives(t *testing.T, h Harness) {
+func survives(t *testing.T, h *bench) {
 	e := sample("0190-é-\"quoted\"", "subject/with?odd#chars")
 	e.SetExtension("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	e.SetDataSchema("https://example.com/schema")
@@ -55,7 +55,7 @@ func survives(t *testing.T, h Harness) {
 	same(t, passed(t, h, e), e)
 }
 
-func large(t *testing.T, h Harness) {
+func large(t *testing.T, h *bench) {
 	e := sample("large", "s")
 	const size = 1 << 20
 	data := make([]byte, 0, size)
@@ -67,7 +67,7 @@ func large(t *testing.T, h Harness) {
 	same(t, passed(t, h, e), e)
 }
 
-func binary(t *testing.T, h Harness) {
+func binary(t *testing.T, h *bench) {
 	e := sample("binary", "s")
 	e.SetDataContentType("application/octet-stream")
 	e.DataEncoded, e.DataBase64 = make([]byte, 256), true
@@ -77,7 +77,7 @@ func binary(t *testing.T, h Harness) {
 	same(t, passed(t, h, e), e)
 }
 
-func isolated(t *testing.T, h Harness) {
+func isolated(t *testing.T, h *bench) {
 	e := sample("a", "s")
 	got := make(chan event.Event, 2)
 	receive(t, h.Subscriber(topic, subscription, broker.Limits{}), func(_ context.Context, d broker.Delivery) broker.Outcome {

@@ -10,13 +10,13 @@ import (
 )
 
 var deadLetters = []theme{
-	{"a rejected event goes to the dead letters at once, with the reason", rejected},
-	{"an event that fails again and again goes to the dead letters while its neighbours flow", limited},
-	{"a crash that repeats ends in the dead letters and says why", crashLoop},
-	{"dead letters belong to one subscription alone", deadAlone},
+	{name: "a rejected event goes to the dead letters at once, with the reason", test: rejected},
+	{name: "an event that fails again and again goes to the dead letters while its neighbours flow", test: limited},
+	{name: "a crash that repeats ends in the dead letters and says why", test: crashLoop},
+	{name: "dead letters belong to one subscription alone", test: deadAlone},
 }
 
-func rejected(t *testing.T, h Harness) {
+func rejected(t *testing.T, h *bench) {
 	got := make(chan int, 10)
 	receive(t, h.Subscriber(topic, subscription, broker.Limits{}), func(_ context.Context, d broker.Delivery) broker.Outcome {
 		got <- d.Attempt
@@ -35,9 +35,10 @@ func rejected(t *testing.T, h Harness) {
 	none(t, got, "the rejected event came again")
 }
 
-func limited(t *testing.T, h Harness) {
-	const most, neighbours = 3, 30
+func limited(t *testing.T, h *bench) {
+	const neighbours = 30
 	var (
+		most     = h.deliveries(3)
 		attempts = make(chan int, 100)
 		flowed   = make(chan string, neighbours)
 	)
@@ -67,8 +68,8 @@ func limited(t *testing.T, h Harness) {
 	none(t, attempts, "the poison came again")
 }
 
-func crashLoop(t *testing.T, h Harness) {
-	const most = 2
+func crashLoop(t *testing.T, h *bench) {
+	most := h.deliveries(2)
 	attempts := make(chan int, 100)
 	receive(t, h.Subscriber(topic, subscription, broker.Limits{MaxDeliveries: most}), func(_ context.Context, d broker.Delivery) broker.Outcome {
 		attempts <- d.Attempt
@@ -84,7 +85,7 @@ func crashLoop(t *testing.T, h Harness) {
 	none(t, attempts, "the poison came again")
 }
 
-func deadAlone(t *testing.T, h Harness) {
+func deadAlone(t *testing.T, h *bench) {
 	acked := make(chan string, 1)
 	receive(t, h.Subscriber(topic, subscription, broker.Limits{}), func(context.Context, broker.Delivery) broker.Outcome {
 		return broker.Reject("not for me")
@@ -96,7 +97,7 @@ func deadAlone(t *testing.T, h Harness) {
 	publish(t, h.Publisher(topic), sample("a", "s"))
 	next(t, acked, "the event on the other subscription")
 	buried(t, h, 1)
-	if dead := h.DeadLetters("healthy-sub"); len(dead) > 0 {
+	if dead := listed(t, h, "healthy-sub"); len(dead) > 0 {
 		t.Fatalf("the other subscription has dead letters: %+v", dead)
 	}
 }

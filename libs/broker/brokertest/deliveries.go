@@ -11,61 +11,11 @@ import (
 )
 
 var deliveries = []theme{
-	{"a retried event comes again, not before its time", retried},
-	{"a retry keeps no other event waiting", retryBlocksNobody},
-	{"an event whose handler crashed comes again, and the delivery counts", crashed},
-	{"every event is handled at last, whatever handlers do", atLeastOnce},
+	{name: "an event whose handler crashed comes again, and the delivery counts", test: crashed},
+	{name: "every event is handled at last, whatever handlers do", test: atLeastOnce},
 }
 
-func retried(t *testing.T, h Harness) {
-	const after = 700 * time.Millisecond
-	type delivery struct {
-		attempt int
-		at      time.Time
-	}
-	got := make(chan delivery, 10)
-	receive(t, h.Subscriber(topic, subscription, broker.Limits{}), func(_ context.Context, d broker.Delivery) broker.Outcome {
-		got <- delivery{d.Attempt, time.Now()}
-		if d.Attempt == 1 {
-			return broker.Retry(after)
-		}
-		return broker.Ack()
-	})
-	publish(t, h.Publisher(topic), sample("a", "s"))
-	first := next(t, got, "the first delivery")
-	second := next(t, got, "the second delivery")
-	if first.attempt != 1 || second.attempt != 2 {
-		t.Fatalf("attempts %d and %d, want 1 and 2", first.attempt, second.attempt)
-	}
-	if passed := second.at.Sub(first.at); passed < after {
-		t.Fatalf("the event came again after %s, want at least %s", passed, after)
-	}
-	none(t, got, "the acknowledged event came again")
-}
-
-func retryBlocksNobody(t *testing.T, h Harness) {
-	done := make(chan string, 20)
-	receive(t, h.Subscriber(topic, subscription, broker.Limits{Concurrency: 1}), func(_ context.Context, d broker.Delivery) broker.Outcome {
-		if d.Event.ID() == "late" && d.Attempt == 1 {
-			return broker.Retry(2 * time.Second)
-		}
-		done <- d.Event.ID()
-		return broker.Ack()
-	})
-	p := h.Publisher(topic)
-	publish(t, p, sample("late", "s"))
-	publish(t, p, many(5, "e")...)
-	for range 5 {
-		if id := next(t, done, "the other events"); id == "late" {
-			t.Fatal("the other events waited for the retry")
-		}
-	}
-	if id := next(t, done, "the retried event"); id != "late" {
-		t.Fatalf("got %s", id)
-	}
-}
-
-func crashed(t *testing.T, h Harness) {
+func crashed(t *testing.T, h *bench) {
 	got := make(chan int, 10)
 	receive(t, h.Subscriber(topic, subscription, broker.Limits{}), func(_ context.Context, d broker.Delivery) broker.Outcome {
 		got <- d.Attempt
@@ -87,7 +37,7 @@ func crashed(t *testing.T, h Harness) {
 }
 
 // atLeastOnce lets handlers retry, pause, crash and stop at random.
-func atLeastOnce(t *testing.T, h Harness) {
+func atLeastOnce(t *testing.T, h *bench) {
 	const n = 40
 	for round := range rounds(t) {
 		var (
@@ -134,7 +84,7 @@ func atLeastOnce(t *testing.T, h Harness) {
 			delete(missing, id)
 		}
 		stop()
-		if dead := h.DeadLetters(subscription); len(dead) > 0 {
+		if dead := listed(t, h, subscription); len(dead) > 0 {
 			t.Fatalf("round %d: %d dead letters, the first because %s", round, len(dead), dead[0].Reason)
 		}
 	}

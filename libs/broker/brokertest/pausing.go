@@ -10,12 +10,13 @@ import (
 )
 
 var pausing = []theme{
-	{"an outage counts no delivery and never fills the dead letters", outage},
-	{"a paused subscriber takes one event at a time, ever more slowly, until one ends otherwise", slows},
+	{name: "an outage counts no delivery and never fills the dead letters", test: outage},
+	{name: "a paused subscriber takes one event at a time, ever more slowly, until one ends otherwise", test: slows},
 }
 
-func outage(t *testing.T, h Harness) {
-	const n, most = 10, 2
+func outage(t *testing.T, h *bench) {
+	const n = 10
+	most := h.deliveries(2)
 	var (
 		away   atomic.Bool
 		probes = make(chan struct{}, 10_000)
@@ -41,12 +42,12 @@ func outage(t *testing.T, h Harness) {
 			t.Fatalf("attempt %d, but a pause counts no delivery", attempt)
 		}
 	}
-	if dead := h.DeadLetters(subscription); len(dead) > 0 {
+	if dead := listed(t, h, subscription); len(dead) > 0 {
 		t.Fatalf("the outage left dead letters: %+v", dead)
 	}
 }
 
-func slows(t *testing.T, h Harness) {
+func slows(t *testing.T, h *bench) {
 	const n, most = 20, 4
 	var (
 		away    atomic.Bool

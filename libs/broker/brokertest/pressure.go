@@ -10,23 +10,12 @@ import (
 )
 
 var pressure = []theme{
-	{"a full subscription makes publishers wait, and only so long as their context lets them", fullWaits},
-	{"a publisher that closes waits for what is not confirmed", closeWaits},
+	{name: "a full subscription makes publishers wait, and only so long as their context lets them", test: fullWaits, needs: []Capability{Bounding}},
+	{name: "a publisher that closes waits for what is not confirmed", test: closeWaits, needs: []Capability{Bounding}},
 }
 
-// small returns h with subscriptions of at most the given number of events.
-func small(t *testing.T, h Harness, events int) Harness {
-	t.Helper()
-	b, ok := h.(Bounded)
-	if !ok {
-		t.Skip("SKIPPED: this broker's subscriptions cannot be made small enough to fill them")
-	}
-	b.Bound(events)
-	return h
-}
-
-func fullWaits(t *testing.T, h Harness) {
-	h = small(t, h, 3)
+func fullWaits(t *testing.T, h *bench) {
+	h.bound(3)
 	s := h.Subscriber(topic, subscription, broker.Limits{Concurrency: 1})
 	p := h.Publisher(topic)
 	publish(t, p, many(3, "e")...)
@@ -57,8 +46,8 @@ func fullWaits(t *testing.T, h Harness) {
 	}
 }
 
-func closeWaits(t *testing.T, h Harness) {
-	h = small(t, h, 1)
+func closeWaits(t *testing.T, h *bench) {
+	h.bound(1)
 	s := h.Subscriber(topic, subscription, broker.Limits{})
 	p := h.Publisher(topic)
 	publish(t, p, sample("first", "s"))

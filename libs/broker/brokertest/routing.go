@@ -9,14 +9,14 @@ import (
 )
 
 var routing = []theme{
-	{"an event reaches every subscription of its topic and no other", fanOut},
-	{"an event published before anybody receives is kept", keptBefore},
-	{"subscribers of one subscription share its events", shared},
-	{"an event that reaches no subscription is unroutable", unroutable},
-	{"a closed publisher says so", closed},
+	{name: "an event reaches every subscription of its topic and no other", test: fanOut},
+	{name: "an event published before anybody receives is kept", test: keptBefore},
+	{name: "subscribers of one subscription share its events", test: shared},
+	{name: "an event that reaches no subscription is unroutable", test: unroutable},
+	{name: "a closed publisher says so", test: closed},
 }
 
-func fanOut(t *testing.T, h Harness) {
+func fanOut(t *testing.T, h *bench) {
 	got := map[string]chan string{}
 	for _, name := range []string{"one", "two", "three"} {
 		c := make(chan string, 10)
@@ -43,7 +43,7 @@ func fanOut(t *testing.T, h Harness) {
 	}
 }
 
-func keptBefore(t *testing.T, h Harness) {
+func keptBefore(t *testing.T, h *bench) {
 	s := h.Subscriber(topic, subscription, broker.Limits{})
 	publish(t, h.Publisher(topic), sample("early", "s"))
 	got := make(chan string, 1)
@@ -56,7 +56,7 @@ func keptBefore(t *testing.T, h Harness) {
 	}
 }
 
-func shared(t *testing.T, h Harness) {
+func shared(t *testing.T, h *bench) {
 	const n = 50
 	got := make(chan string, 2*n)
 	handler := func(_ context.Context, d broker.Delivery) broker.Outcome {
@@ -78,7 +78,7 @@ func shared(t *testing.T, h Harness) {
 	none(t, got, "an acknowledged event came again")
 }
 
-func unroutable(t *testing.T, h Harness) {
+func unroutable(t *testing.T, h *bench) {
 	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
 	defer cancel()
 	if err := h.Publisher(topic).Publish(ctx, sample("lost", "s")); !errors.Is(err, broker.ErrUnroutable) {
@@ -86,7 +86,7 @@ func unroutable(t *testing.T, h Harness) {
 	}
 }
 
-func closed(t *testing.T, h Harness) {
+func closed(t *testing.T, h *bench) {
 	h.Subscriber(topic, subscription, broker.Limits{})
 	p := h.Publisher(topic)
 	publish(t, p, sample("a", "s"))

@@ -9,12 +9,12 @@ import (
 )
 
 var stopping = []theme{
-	{"a subscriber that stops waits for its handlers and settles what they return", drains},
-	{"what nobody settled waits for the next Receive, uncounted", waits},
-	{"stopping over and over loses nothing", stopsLoseNothing},
+	{name: "a subscriber that stops waits for its handlers and settles what they return", test: drains},
+	{name: "what nobody settled waits for the next Receive, uncounted", test: waits},
+	{name: "stopping over and over loses nothing", test: stopsLoseNothing},
 }
 
-func drains(t *testing.T, h Harness) {
+func drains(t *testing.T, h *bench) {
 	var (
 		s       = h.Subscriber(topic, subscription, broker.Limits{Concurrency: 1})
 		begun   = make(chan context.Context, 1)
@@ -49,7 +49,7 @@ func drains(t *testing.T, h Harness) {
 	none(t, again, "the acknowledgement was lost with the stop")
 }
 
-func waits(t *testing.T, h Harness) {
+func waits(t *testing.T, h *bench) {
 	const n = 10
 	var (
 		s       = h.Subscriber(topic, subscription, broker.Limits{Concurrency: 1})
@@ -85,7 +85,7 @@ func waits(t *testing.T, h Harness) {
 	none(t, rest, "an event came twice")
 }
 
-func stopsLoseNothing(t *testing.T, h Harness) {
+func stopsLoseNothing(t *testing.T, h *bench) {
 	const n = 30
 	for round := range rounds(t) {
 		s := h.Subscriber(topic, subscription, broker.Limits{Concurrency: 4})

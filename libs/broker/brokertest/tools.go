@@ -105,10 +105,10 @@ func none[T any](t *testing.T, c <-chan T, what string) {
 }
 
 // buried waits for n dead letters and returns them.
-func buried(t *testing.T, h Harness, n int) []broker.DeadLetter {
+func buried(t *testing.T, h *bench, n int) []broker.DeadLetter {
 	t.Helper()
 	for deadline := time.Now().Add(ceiling); ; {
-		dead := h.DeadLetters(subscription)
+		dead := listed(t, h, subscription)
 		if len(dead) >= n {
 			return dead
 		}
@@ -117,6 +117,29 @@ func buried(t *testing.T, h Harness, n int) []broker.DeadLetter {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// listed returns a subscription's dead letters and leaves them there.
+func listed(t *testing.T, h *bench, subscription string) []broker.DeadLetter {
+	t.Helper()
+	var dead []broker.DeadLetter
+	reviewed(t, h, subscription, func(d broker.DeadLetter) broker.Verdict {
+		dead = append(dead, d)
+		return broker.Keep
+	})
+	return dead
+}
+
+// reviewed reviews a subscription's dead letters.
+func reviewed(t *testing.T, h *bench, subscription string, judge func(broker.DeadLetter) broker.Verdict) broker.Reviewed {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
+	defer cancel()
+	done, err := h.DeadLetters(subscription).Review(ctx, judge)
+	if err != nil {
+		t.Fatalf("review the dead letters: %v", err)
+	}
+	return done
 }
 
 // tally counts by key. It is safe for concurrent use.

@@ -5,8 +5,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/hyperfleet/hyperfleet/libs/broker"
-	"github.com/hyperfleet/hyperfleet/libs/broker/internal/dispatch"
+	"github.com/hyperfleet/hyperfleet/libs/broker/dispatch"
 )
 
 // DefaultCapacity is how many events a subscription holds before publishers
@@ -53,8 +52,8 @@ type subscription struct {
 	name          string
 	queue         *dispatch.Queue
 	maxDeliveries int
-	held          int // events stored: waiting, out or waiting for a retry
-	dead          []broker.DeadLetter
+	held          int       // events stored: waiting, out or waiting for a retry
+	dead          []*parcel // oldest first
 }
 
 // declare returns the named subscription, bound to topic.
@@ -71,19 +70,4 @@ func (b *Broker) declare(topic, name string, maxDeliveries int) *subscription {
 		b.topics[topic] = append(b.topics[topic], s)
 	}
 	return s
-}
-
-// DeadLetters returns the dead letters of a subscription, oldest first.
-func (b *Broker) DeadLetters(subscription string) []broker.DeadLetter {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := b.subscriptions[subscription]
-	if s == nil {
-		return nil
-	}
-	out := slices.Clone(s.dead)
-	for i := range out {
-		out[i].Event = out[i].Event.Clone()
-	}
-	return out
 }

@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/broker/brokertest"
 )
 
@@ -14,11 +15,19 @@ type harness struct{ *Broker }
 
 func (h harness) Bound(events int) { h.capacity = events }
 
-func TestConformance(t *testing.T) {
-	brokertest.Exercise(t, func(testing.TB) brokertest.Harness { return harness{New()} }, brokertest.InBubble())
+func (h harness) DeadLetters(_, subscription string) broker.DeadLetters {
+	return h.Broker.DeadLetters(subscription)
 }
 
-// Real time finds what a bubble hides: it lets goroutines run at once.
-func TestConformanceInRealTime(t *testing.T) {
-	brokertest.Exercise(t, func(testing.TB) brokertest.Harness { return harness{New()} })
+func exercise(t *testing.T, options ...brokertest.Option) {
+	const inMemory = "it is part of the process: there is nothing between them to fail"
+	for _, c := range []brokertest.Capability{brokertest.Cutting, brokertest.Freezing, brokertest.Restarting, brokertest.Alarming} {
+		options = append(options, brokertest.Without(c, inMemory))
+	}
+	brokertest.Exercise(t, func(testing.TB) brokertest.Harness { return harness{New()} }, options...)
 }
+
+func TestConformance(t *testing.T) { exercise(t, brokertest.InBubble()) }
+
+// Real time finds what a bubble hides: it lets goroutines run at once.
+func TestConformanceInRealTime(t *testing.T) { exercise(t) }

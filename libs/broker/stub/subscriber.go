@@ -8,7 +8,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
-	"github.com/hyperfleet/hyperfleet/libs/broker/internal/dispatch"
+	"github.com/hyperfleet/hyperfleet/libs/broker/dispatch"
 )
 
 // Subscriber declares the subscription at once, so that events published from
@@ -38,6 +38,7 @@ type parcel struct {
 	event        event.Event
 	deliveries   int // those that count
 	first, last  time.Time
+	reason       string // why it is dead
 }
 
 // offer puts the parcel up for its next delivery.
@@ -88,7 +89,8 @@ func (p *parcel) bury(reason string) {
 	if len(s.dead) >= b.capacity {
 		s.dead = append(s.dead[:0], s.dead[1:]...)
 	}
-	s.dead = append(s.dead, broker.DeadLetter{Event: p.event, Reason: reason, Deliveries: p.deliveries, First: p.first, Last: p.last})
+	p.reason = reason
+	s.dead = append(s.dead, p)
 	b.mu.Unlock()
 	b.free(s)
 }
