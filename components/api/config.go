@@ -40,7 +40,8 @@ func DefaultConfig() Config {
 		ShardKey:       "region",
 		RequestTimeout: 15 * time.Second,
 		Required: map[fleet.ResourceType][]string{
-			fleet.Clusters: {"validation", "dns", "placement", "pullsecret", "hypershift"},
+			fleet.Clusters:  {"validation", "dns", "placement", "pullsecret", "hypershift"},
+			fleet.NodePools: {"validation", "hypershift"},
 		},
 		LogLevel:  "info",
 		LogFormat: "json",

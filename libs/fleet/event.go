@@ -6,7 +6,8 @@ type Reason string
 // Reasons, as events and due lists carry them.
 const (
 	GenerationChanged Reason = "generation-changed" // created, or spec changed
-	Requested         Reason = "requested"          // labels changed
+	Requested         Reason = "requested"          // labels changed, unpaused, or asked for
+	Deletion          Reason = "deletion"           // its deletion may go on
 	AdapterCompleted  Reason = "adapter-completed"  // the next adapter may be able to start
 	Retry             Reason = "retry"              // an adapter asked for this moment
 	BackoffExpired    Reason = "backoff-expired"    // nothing was heard for a whole backoff

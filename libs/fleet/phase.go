@@ -9,11 +9,12 @@ const (
 	Provisioning Phase = "Provisioning"
 	Ready        Phase = "Ready"
 	Failed       Phase = "Failed"
+	Deleting     Phase = "Deleting"
 	Deleted      Phase = "Deleted"
 )
 
 // Phases returns every phase of a resource, in the order of its life.
-func Phases() []Phase { return []Phase{Pending, Provisioning, Ready, Failed, Deleted} }
+func Phases() []Phase { return []Phase{Pending, Provisioning, Ready, Failed, Deleting, Deleted} }
 
 // ReportPhase is where one adapter stands with one generation of a resource.
 type ReportPhase string

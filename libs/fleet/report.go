@@ -5,8 +5,9 @@ import "encoding/json"
 // Report is one entry of a resource's status history: what an adapter said of
 // one generation. Identical reports in a row are folded into one entry.
 type Report struct {
-	ID                 string          `json:"id"` // UUID version 7
-	ClusterID          string          `json:"cluster_id"`
+	ID                 string          `json:"id"`          // UUID version 7
+	ClusterID          string          `json:"cluster_id"`  // the cluster that it is about, or whose pool
+	ResourceID         string          `json:"resource_id"` // what it is about
 	AdapterName        string          `json:"adapter_name"`
 	Phase              ReportPhase     `json:"phase"`
 	Message            string          `json:"message"`

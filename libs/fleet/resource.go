@@ -10,22 +10,47 @@ type Resource struct {
 	Kind            string            `json:"kind"`
 	Href            string            `json:"href"`
 	Tenant          string            `json:"tenant"`
-	Name            string            `json:"name"` // RFC 1123 label, unique per tenant among the not deleted
+	Name            string            `json:"name"`            // RFC 1123 label, unique per tenant and type among the not deleted
+	Owner           *Owner            `json:"owner,omitempty"` // nil for types that have none
 	Labels          map[string]string `json:"labels"`
 	Spec            json.RawMessage   `json:"spec"`
-	Generation      int64             `json:"generation"`       // starts at 1, rises when spec changes
-	ResourceVersion string            `json:"resource_version"` // m<n>.s<n>: desired state, reports
+	Paused          bool              `json:"paused"`              // out of the schedule until it is false again
+	Protected       bool              `json:"deletion_protection"` // DELETE is refused
+	Generation      int64             `json:"generation"`          // starts at 1, rises when spec changes or deletion starts
+	ResourceVersion string            `json:"resource_version"`    // m<n>.s<n>: desired state, reports
 	Status          Status            `json:"status"`
 	CreatedAt       Time              `json:"created_at"`
-	UpdatedAt       Time              `json:"updated_at"` // moves with desired state only
-	DeletedAt       *Time             `json:"deleted_at"`
+	UpdatedAt       Time              `json:"updated_at"`                      // moves with desired state only
+	DeletionAt      *Time             `json:"deletion_requested_at,omitempty"` // when deletion started
+	DeletedAt       *Time             `json:"deleted_at"`                      // when it became a tombstone
 }
+
+// Owner is the resource that another one belongs to.
+type Owner struct {
+	ID   string `json:"id"`
+	Kind string `json:"kind,omitempty"`
+	Href string `json:"href,omitempty"`
+}
+
+// OwnerID returns the id of the resource that r belongs to, "" if there is none.
+func (r Resource) OwnerID() string {
+	if r.Owner == nil {
+		return ""
+	}
+	return r.Owner.ID
+}
+
+// Deleting says whether deletion has started.
+func (r Resource) Deleting() bool { return r.DeletionAt != nil }
 
 // NewResource is the body of a create request.
 type NewResource struct {
-	Name   string            `json:"name"`
-	Labels map[string]string `json:"labels,omitempty"`
-	Spec   json.RawMessage   `json:"spec,omitempty"`
+	Name      string            `json:"name"`
+	Owner     *Owner            `json:"owner,omitempty"` // its id; only where the path does not name the owner
+	Labels    map[string]string `json:"labels,omitempty"`
+	Spec      json.RawMessage   `json:"spec,omitempty"`
+	Paused    bool              `json:"paused,omitempty"`
+	Protected bool              `json:"deletion_protection,omitempty"`
 }
 
 // List is one page of resources. Continue is empty on the last page.

@@ -32,10 +32,14 @@ type Schedule struct {
 	Ready      bool
 	Base       time.Time // backoffs count from here
 	Repeat     int       // events published since the last report
+	Parked     bool      // out of the schedule: never due until Resume
 }
 
 // Due says whether the resource is due at now, and why. Boundaries are due.
 func (s Schedule) Due(b Backoff, now time.Time) (Reason, bool) {
+	if s.Parked {
+		return "", false
+	}
 	if !s.WakeAt.IsZero() && !s.WakeAt.After(now) {
 		return s.WakeReason, true
 	}
@@ -46,18 +50,35 @@ func (s Schedule) Due(b Backoff, now time.Time) (Reason, bool) {
 }
 
 // Wake returns s woken at the given moment; of two wake-ups the earlier stays.
+// What is parked stays so.
 func (s Schedule) Wake(at time.Time, why Reason) Schedule {
 	s.Wakes++
-	if s.WakeAt.IsZero() || at.Before(s.WakeAt) {
+	if !s.Parked && (s.WakeAt.IsZero() || at.Before(s.WakeAt)) {
 		s.WakeAt, s.WakeReason = at, why
 	}
 	return s
 }
 
+// Park returns s out of the schedule: paused, or waiting for what it owns.
+func (s Schedule) Park() Schedule {
+	return Schedule{Wakes: s.Wakes, Ready: s.Ready, Parked: true}
+}
+
+// Resume returns s back in the schedule and woken at the given moment.
+func (s Schedule) Resume(at time.Time, why Reason) Schedule {
+	if s.Parked {
+		s.Parked, s.Base = false, at
+	}
+	return s.Wake(at, why)
+}
+
 // Reported returns s after a report was stored at now. A report never takes a
-// wake-up away.
+// wake-up away, and never brings back what is parked.
 func (s Schedule) Reported(ready bool, now time.Time) Schedule {
-	s.Ready, s.Base, s.Repeat = ready, now, 0
+	s.Ready = ready
+	if !s.Parked {
+		s.Base, s.Repeat = now, 0
+	}
 	return s
 }
 
@@ -67,6 +88,9 @@ func (s Schedule) Reported(ready bool, now time.Time) Schedule {
 // wake-up that the event served is cleared: not one that came after the
 // reading, and not one that was still in the future.
 func (s Schedule) Published(b Backoff, wakes int64, woken bool, now time.Time) Schedule {
+	if s.Parked {
+		return s
+	}
 	if woken && s.Wakes == wakes {
 		s.WakeAt, s.WakeReason = time.Time{}, ""
 	}

@@ -19,6 +19,14 @@ func (c *Client) Create(ctx context.Context, typ fleet.ResourceType, in fleet.Ne
 	return out, err
 }
 
+// CreateIn stores a new resource that belongs to the one of type owner with
+// the given id, such as a node pool of a cluster.
+func (c *Client) CreateIn(ctx context.Context, owner fleet.ResourceType, id string, typ fleet.ResourceType, in fleet.NewResource) (fleet.Resource, error) {
+	var out fleet.Resource
+	err := c.do(ctx, call{method: http.MethodPost, path: path(owner, id, string(typ)), body: in, answer: &out})
+	return out, err
+}
+
 // Get reads a resource, with its adapters' messages and data in full.
 func (c *Client) Get(ctx context.Context, typ fleet.ResourceType, id string) (fleet.Resource, error) {
 	var out fleet.Resource
@@ -26,17 +34,39 @@ func (c *Client) Get(ctx context.Context, typ fleet.ResourceType, id string) (fl
 	return out, err
 }
 
-// Patch applies a JSON Merge Patch (RFC 7396) over labels and spec; patch is
-// anything that marshals to one.
+// Patch applies a JSON Merge Patch (RFC 7396) over labels, spec, paused and
+// deletion_protection; patch is anything that marshals to one.
 func (c *Client) Patch(ctx context.Context, typ fleet.ResourceType, id string, patch any) (fleet.Resource, error) {
 	var out fleet.Resource
 	err := c.do(ctx, call{method: http.MethodPatch, path: path(typ, id), media: "application/merge-patch+json", body: patch, answer: &out})
 	return out, err
 }
 
-// Delete deletes a resource.
+// Delete starts the deletion of a resource and of what belongs to it. It is
+// over when Get answers fleet.NotFound.
 func (c *Client) Delete(ctx context.Context, typ fleet.ResourceType, id string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: path(typ, id)})
+}
+
+// ForceDelete deletes a resource and what belongs to it now, whatever their
+// adapters have left to do.
+func (c *Client) ForceDelete(ctx context.Context, typ fleet.ResourceType, id string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: path(typ, id), query: url.Values{"force": {"true"}}})
+}
+
+// Pause takes a resource out of the schedule, or brings it back.
+func (c *Client) Pause(ctx context.Context, typ fleet.ResourceType, id string, paused bool) (fleet.Resource, error) {
+	return c.Patch(ctx, typ, id, map[string]bool{"paused": paused})
+}
+
+// Reconcile makes a resource due now, and the named adapters (else the failed
+// ones, else all) begin another attempt.
+func (c *Client) Reconcile(ctx context.Context, typ fleet.ResourceType, id string, adapters ...string) (fleet.Resource, error) {
+	q := url.Values{}
+	set(q, "adapter", strings.Join(adapters, ","))
+	var out fleet.Resource
+	err := c.do(ctx, call{method: http.MethodPost, path: path(typ, id, "reconcile"), query: q, answer: &out})
+	return out, err
 }
 
 // ListOptions narrows a list. The zero value lists everything, page by page.
@@ -44,6 +74,7 @@ type ListOptions struct {
 	Selector     string // Kubernetes label selector
 	Phase        string // "Ready,Failed" or "!Ready"
 	Name         string
+	Owner        string    // id of what they belong to
 	UpdatedSince time.Time // zero = from the beginning
 	Deleted      bool      // also what is deleted
 	Limit        int       // items per page, 1 to 1000; 0 = the API's default
@@ -55,6 +86,7 @@ func (o ListOptions) query() url.Values {
 	set(q, "labelSelector", o.Selector)
 	set(q, "phase", o.Phase)
 	set(q, "name", o.Name)
+	set(q, "owner", o.Owner)
 	if !o.UpdatedSince.IsZero() {
 		q.Set("updatedSince", o.UpdatedSince.UTC().Format(time.RFC3339Nano))
 	}

@@ -18,7 +18,7 @@ const (
 
 	insertSQL = `
 		INSERT INTO {resources} (` + columns + `)
-		VALUES ($1, $2, $3, $4, $5, $6, 1, 1, 0, $7, $7, NULL, $7) RETURNING ` + columns
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, false, 1, 1, 0, $10, $10, NULL, NULL, $10) RETURNING ` + columns
 
 	insertScheduleSQL = `
 		INSERT INTO {schedule} (id, shard_key, ready, base, wake_at, wake_reason, wakes, repeat, generation, phase, transitioned_at, labels)
@@ -66,7 +66,8 @@ func (s *Store) insert(ctx context.Context, x *tx, t fleet.TypeInfo, tenant stri
 	}
 	status := rollup.Status(rollup.Input{Required: s.required[t.Type], Generation: 1, Now: fleet.At(now)})
 	labels, spec := labelsJSON(n.Labels), document(n.Spec)
-	if err := x.row(ctx, &created, insertSQL, id, tenant, n.Name, spec, statusJSON(status), labels, now); err != nil {
+	if err := x.row(ctx, &created, insertSQL, id, nil, tenant, n.Name, spec, statusJSON(status), labels,
+		n.Paused, n.Protected, now); err != nil {
 		return created, err
 	}
 	return created, x.exec(ctx, insertScheduleSQL, id, n.Labels[s.shardKey], status.Phase == fleet.Ready, now,

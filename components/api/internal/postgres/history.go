@@ -18,30 +18,30 @@ const (
 
 	historySQL = `
 		SELECT ` + reportColumns + ` FROM {statuses}
-		WHERE {owner} = $1 AND id < $2 ORDER BY id DESC LIMIT $3`
+		WHERE {subject} = $1 AND id < $2 ORDER BY id DESC LIMIT $3`
 
 	adapterHistorySQL = `
 		SELECT ` + reportColumns + ` FROM {statuses}
-		WHERE {owner} = $1 AND id < $2 AND adapter_name = $4 ORDER BY id DESC LIMIT $3`
+		WHERE {subject} = $1 AND id < $2 AND adapter_name = $4 ORDER BY id DESC LIMIT $3`
 
-	reportSQL = `SELECT ` + reportColumns + ` FROM {statuses} WHERE {owner} = $1 AND id = $2`
+	reportSQL = `SELECT ` + reportColumns + ` FROM {statuses} WHERE {subject} = $1 AND id = $2`
 
-	isLatestSQL = `SELECT EXISTS (SELECT 1 FROM {reports} WHERE {owner} = $1 AND adapter_name = $2 AND status_id = $3)`
+	isLatestSQL = `SELECT EXISTS (SELECT 1 FROM {reports} WHERE {subject} = $1 AND adapter_name = $2 AND status_id = $3)`
 
 	patchReportSQL = `
 		UPDATE {statuses} SET message = $3, data = $4::jsonb
-		WHERE {owner} = $1 AND id = $2 AND (message, data) <> ($3, $4::jsonb)
+		WHERE {subject} = $1 AND id = $2 AND (message, data) <> ($3, $4::jsonb)
 		RETURNING ` + reportColumns
 
-	deleteReportSQL = `DELETE FROM {statuses} WHERE {owner} = $1 AND id = $2`
+	deleteReportSQL = `DELETE FROM {statuses} WHERE {subject} = $1 AND id = $2`
 
 	// beforeSQL finds what an adapter's latest was: a late word on an older
 	// generation never was it while there was one on a newer.
 	beforeSQL = `
 		SELECT ` + reportColumns + ` FROM {statuses}
-		WHERE {owner} = $1 AND adapter_name = $2 ORDER BY observed_generation DESC, id DESC LIMIT 1`
+		WHERE {subject} = $1 AND adapter_name = $2 ORDER BY observed_generation DESC, id DESC LIMIT 1`
 
-	deleteLatestSQL = `DELETE FROM {reports} WHERE {owner} = $1 AND adapter_name = $2`
+	deleteLatestSQL = `DELETE FROM {reports} WHERE {subject} = $1 AND adapter_name = $2`
 )
 
 const maxID = "ffffffff-ffff-ffff-ffff-ffffffffffff"

@@ -16,7 +16,7 @@ import (
 const getSQL = `
 	SELECT ` + columns + `, (
 		SELECT jsonb_object_agg(r.adapter_name, jsonb_build_object('message', r.message, 'data', r.data))
-		FROM {reports} r WHERE r.{owner} = {resources}.id) AS full
+		FROM {reports} r WHERE r.{subject} = {resources}.id) AS full
 	FROM {resources} WHERE id = $1 AND ($2 OR deleted_at IS NULL) AND ($3 OR tenant = ANY($4::text[]))`
 
 const countSQL = `SELECT phase, count(*) AS n FROM {schedule} GROUP BY phase`

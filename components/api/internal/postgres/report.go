@@ -15,16 +15,16 @@ const (
 	// latestSQL compares with an adapter's latest report, in full.
 	latestSQL = `
 		SELECT status_id AS id, message = $3 AND data = $4::jsonb AS same
-		FROM {reports} WHERE {owner} = $1 AND adapter_name = $2`
+		FROM {reports} WHERE {subject} = $1 AND adapter_name = $2`
 
 	// olderSQL is the newest report of an adapter on an older generation.
 	olderSQL = `
 		SELECT id, phase, attempt, message = $4 AND data = $5::jsonb AS same
-		FROM {statuses} WHERE {owner} = $1 AND adapter_name = $2 AND observed_generation = $3
+		FROM {statuses} WHERE {subject} = $1 AND adapter_name = $2 AND observed_generation = $3
 		ORDER BY id DESC LIMIT 1`
 
 	insertReportSQL = `
-		INSERT INTO {statuses} (id, {owner}, adapter_name, phase, message, data, observed_generation, attempt,
+		INSERT INTO {statuses} (id, {subject}, adapter_name, phase, message, data, observed_generation, attempt,
 			attempt_base, retry_at, checked_at, last_transition_time, reports, created_at, last_reported_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $13) RETURNING ` + reportColumns
 
@@ -35,8 +35,8 @@ const (
 		WHERE id = $1 RETURNING ` + reportColumns
 
 	upsertReportSQL = `
-		INSERT INTO {reports} ({owner}, adapter_name, status_id, message, data) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT ({owner}, adapter_name) DO UPDATE
+		INSERT INTO {reports} ({subject}, adapter_name, status_id, message, data) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT ({subject}, adapter_name) DO UPDATE
 		SET status_id = excluded.status_id, message = excluded.message, data = excluded.data`
 )
 

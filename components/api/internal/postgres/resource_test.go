@@ -194,7 +194,7 @@ func TestDeletedResourceIsATombstone(t *testing.T) {
 		t.Errorf("due: %v", due)
 	}
 	counts, err := s.CountByPhase(ctx, clusters)
-	if diff := cmp.Diff(map[fleet.Phase]int64{fleet.Pending: 0, fleet.Provisioning: 0, fleet.Ready: 0, fleet.Failed: 0}, counts); diff != "" || err != nil {
+	if diff := cmp.Diff(map[fleet.Phase]int64{fleet.Pending: 0, fleet.Provisioning: 0, fleet.Ready: 0, fleet.Failed: 0, fleet.Deleting: 0}, counts); diff != "" || err != nil {
 		t.Errorf("counts (-want +got):\n%s%v", diff, err)
 	}
 	for deleted, want := range map[bool]int{false: 0, true: 1} {

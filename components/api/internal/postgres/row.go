@@ -10,22 +10,27 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-const columns = `id, tenant, name, spec, status, labels, generation, desired_version, reports_version,
-	created_at, updated_at, deleted_at, touched_at`
+const columns = `id, owner_id, tenant, name, spec, status, labels, paused, deletion_protection, worked, generation, desired_version,
+	reports_version, created_at, updated_at, deletion_at, deleted_at, touched_at`
 
 // row is a resource as its table holds it.
 type row struct {
 	ID             string          `db:"id"`
+	OwnerID        *string         `db:"owner_id"`
 	Tenant         string          `db:"tenant"`
 	Name           string          `db:"name"`
 	Spec           json.RawMessage `db:"spec"`
 	Status         json.RawMessage `db:"status"`
 	Labels         json.RawMessage `db:"labels"`
+	Paused         bool            `db:"paused"`
+	Protected      bool            `db:"deletion_protection"`
+	Worked         bool            `db:"worked"` // an adapter ever reported more than Pending
 	Generation     int64           `db:"generation"`
 	DesiredVersion int64           `db:"desired_version"`
 	ReportsVersion int64           `db:"reports_version"`
 	CreatedAt      time.Time       `db:"created_at"`
 	UpdatedAt      time.Time       `db:"updated_at"`
+	DeletionAt     *time.Time      `db:"deletion_at"`
 	DeletedAt      *time.Time      `db:"deleted_at"`
 	TouchedAt      time.Time       `db:"touched_at"`
 	Now            time.Time       `db:"now"`  // the database's clock, where it was asked for
@@ -35,10 +40,11 @@ type row struct {
 // resource gives the row the form of the API.
 func (r row) resource(t fleet.TypeInfo) (fleet.Resource, error) {
 	out := fleet.Resource{
-		ID: r.ID, Kind: t.Kind, Href: "/v1/" + string(t.Type) + "/" + r.ID, Tenant: r.Tenant, Name: r.Name,
-		Spec: r.Spec, Generation: r.Generation,
+		ID: r.ID, Kind: t.Kind, Href: href(t, r.ID), Tenant: r.Tenant, Name: r.Name, Owner: r.owner(t),
+		Spec: r.Spec, Paused: r.Paused, Protected: r.Protected, Generation: r.Generation,
 		ResourceVersion: fmt.Sprintf("m%d.s%d", r.DesiredVersion, r.ReportsVersion),
-		CreatedAt:       fleet.At(r.CreatedAt), UpdatedAt: fleet.At(r.UpdatedAt), DeletedAt: optional(r.DeletedAt),
+		CreatedAt:       fleet.At(r.CreatedAt), UpdatedAt: fleet.At(r.UpdatedAt),
+		DeletionAt: optional(r.DeletionAt), DeletedAt: optional(r.DeletedAt),
 	}
 	if err := json.Unmarshal(r.Labels, &out.Labels); err != nil {
 		return out, fmt.Errorf("read the labels of %s: %w", r.ID, err)
@@ -47,6 +53,17 @@ func (r row) resource(t fleet.TypeInfo) (fleet.Resource, error) {
 		return out, fmt.Errorf("read the status of %s: %w", r.ID, err)
 	}
 	return out, r.fill(&out.Status)
+}
+
+func href(t fleet.TypeInfo, id string) string { return "/v1/" + string(t.Type) + "/" + id }
+
+// owner is the reference to what the row belongs to, nil if there is nothing.
+func (r row) owner(t fleet.TypeInfo) *fleet.Owner {
+	of, ok := t.Owner.Info()
+	if !ok || r.OwnerID == nil {
+		return nil
+	}
+	return &fleet.Owner{ID: *r.OwnerID, Kind: of.Kind, Href: href(of, *r.OwnerID)}
 }
 
 // fill puts full messages and data in the place of the short ones.
@@ -71,13 +88,13 @@ func (r row) fill(s *fleet.Status) error {
 	return nil
 }
 
-const reportColumns = `id, {owner} AS owner, adapter_name, phase, message, data, observed_generation, attempt,
+const reportColumns = `id, {subject} AS subject, adapter_name, phase, message, data, observed_generation, attempt,
 	attempt_base, retry_at, checked_at, last_transition_time, reports, created_at, last_reported_at`
 
 // reportRow is an entry of the history as its table holds it.
 type reportRow struct {
 	ID                 string     `db:"id"`
-	Owner              string     `db:"owner"`
+	Subject            string     `db:"subject"`
 	AdapterName        string     `db:"adapter_name"`
 	Phase              string     `db:"phase"`
 	Message            string     `db:"message"`
@@ -96,7 +113,7 @@ type reportRow struct {
 // report gives the entry the form of the API.
 func (r reportRow) report() fleet.Report {
 	return fleet.Report{
-		ID: r.ID, ClusterID: r.Owner, AdapterName: r.AdapterName, Phase: fleet.ReportPhase(r.Phase), Message: r.Message,
+		ID: r.ID, ClusterID: r.Subject, ResourceID: r.Subject, AdapterName: r.AdapterName, Phase: fleet.ReportPhase(r.Phase), Message: r.Message,
 		LastTransitionTime: fleet.At(r.LastTransitionTime), ObservedGeneration: r.ObservedGeneration,
 		Attempt: r.Attempt, AttemptBase: r.AttemptBase, RetryAt: optional(r.RetryAt), CheckedAt: optional(r.CheckedAt),
 		Data: r.Data, Reports: r.Reports, CreatedAt: fleet.At(r.CreatedAt), LastReportedAt: fleet.At(r.LastReportedAt),

@@ -19,11 +19,17 @@ func openDB(c *pq.Connector) *sqlx.DB { return sqlx.NewDb(sql.OpenDB(c), "postgr
 
 // tables are the names that differ between resource types. Statements are
 // written with {resources} and so on in their place.
-type tables struct{ resources, statuses, reports, schedule, owner string }
+type tables struct {
+	resources, statuses, reports, schedule string
+	subject                                string // column with the id of the resource that a report is about
+}
 
 var byType = map[fleet.ResourceType]tables{
 	fleet.Clusters: {
-		resources: "clusters", statuses: "statuses", reports: "adapter_reports", schedule: "schedule", owner: "cluster_id",
+		resources: "clusters", statuses: "statuses", reports: "adapter_reports", schedule: "schedule", subject: "cluster_id",
+	},
+	fleet.NodePools: {
+		resources: "nodepools", statuses: "nodepool_statuses", reports: "nodepool_reports", schedule: "nodepool_schedule", subject: "nodepool_id",
 	},
 }
 
@@ -39,7 +45,7 @@ func of(t fleet.TypeInfo) (tables, error) {
 // sql puts the names into a statement.
 func (t tables) sql(text string) string {
 	return strings.NewReplacer("{resources}", t.resources, "{statuses}", t.statuses,
-		"{reports}", t.reports, "{schedule}", t.schedule, "{owner}", t.owner).Replace(text)
+		"{reports}", t.reports, "{schedule}", t.schedule, "{subject}", t.subject).Replace(text)
 }
 
 // maxStatements bounds what a pool keeps prepared: selectors of many shapes

@@ -100,6 +100,9 @@ func Rules() map[string]map[string]auth.Role {
 func (s *server) routes() []route {
 	routes := []route{{"/openapi.yaml", map[string]operation{http.MethodGet: {auth.Public, s.contract}}}}
 	for _, t := range fleet.Types() {
+		if t.Owner != "" {
+			continue // not served yet
+		}
 		r := resources{s, t}
 		base := "/" + string(t.Type)
 		routes = append(routes,
