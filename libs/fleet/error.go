@@ -24,6 +24,7 @@ const (
 	Superseded       Code = "superseded"             // a later attempt, or the end of this one, is stored
 	NotLatest        Code = "not_latest"             // only an adapter's latest report may change
 	Conflict         Code = "conflict"               //
+	StaleVersion     Code = "precondition_failed"    // If-Match names an older desired state
 	TooLarge         Code = "too_large"              //
 	UnsupportedMedia Code = "unsupported_media_type" //
 	RateLimited      Code = "rate_limited"           // too many requests; try again later
@@ -48,6 +49,7 @@ var statuses = []struct {
 	{StaleGeneration, http.StatusConflict},
 	{Superseded, http.StatusConflict},
 	{NotLatest, http.StatusConflict},
+	{StaleVersion, http.StatusPreconditionFailed},
 	{TooLarge, http.StatusRequestEntityTooLarge},
 	{UnsupportedMedia, http.StatusUnsupportedMediaType},
 	{RateLimited, http.StatusTooManyRequests},

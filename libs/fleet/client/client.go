@@ -61,14 +61,18 @@ func New(baseURL string, rt http.RoundTripper, timeout time.Duration) (*Client, 
 	}}, nil
 }
 
+// errNotModified is the answer to If-None-Match that nothing has changed.
+var errNotModified = errors.New("not modified")
+
 // call is one request. A nil body sends none; a nil answer reads none.
 type call struct {
-	method string
-	path   string // escaped, below /v1/
-	query  url.Values
-	media  string // Content-Type; "" = application/json
-	body   any
-	answer any
+	method  string
+	path    string // escaped, below /v1/
+	query   url.Values
+	media   string // Content-Type; "" = application/json
+	options []Option
+	body    any
+	answer  any
 }
 
 func (c *Client) do(ctx context.Context, k call) error {
@@ -90,6 +94,9 @@ func (c *Client) do(ctx context.Context, k call) error {
 		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain) // an unread rest would cost the connection
 		_ = resp.Body.Close()
 	}()
+	if resp.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "" {
+		return errNotModified
+	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return answered(ctx, k, resp)
 	}
@@ -132,6 +139,9 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 		if k.media != "" {
 			req.Header.Set("Content-Type", k.media)
 		}
+	}
+	for _, set := range k.options {
+		set(req.Header)
 	}
 	return req, nil
 }

@@ -240,6 +240,31 @@ func TestRequestsAreWhatTheContractSays(t *testing.T) {
 	}
 }
 
+func TestConditionsAreSent(t *testing.T) {
+	version := "m2.s0"
+	c := serve(t, time.Minute, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("If-None-Match") == `"`+version+`"`:
+			w.WriteHeader(http.StatusNotModified)
+		case r.Header.Get("If-Match") != "" && r.Header.Get("If-Match") != `"`+version+`"`:
+			w.WriteHeader(http.StatusPreconditionFailed)
+		default:
+			_, _ = io.WriteString(w, `{"resource_version":"`+version+`"}`)
+		}
+	})
+	for known, want := range map[string]bool{version: false, "m1.s0": true} {
+		r, changed, err := c.GetIfChanged(t.Context(), fleet.Clusters, "i", known)
+		if err != nil || changed != want || (r.ResourceVersion == version) != want {
+			t.Errorf("known %s: got %q, changed %v, %v", known, r.ResourceVersion, changed, err)
+		}
+		_, err = c.Patch(t.Context(), fleet.Clusters, "i", map[string]any{}, client.IfMatch(known))
+		deleted := c.Delete(t.Context(), fleet.Clusters, "i", client.IfMatch(known))
+		if stale := fleet.StaleVersion; (fleet.ErrorCode(err) == stale) != want || (fleet.ErrorCode(deleted) == stale) != want {
+			t.Errorf("known %s: patch %v, delete %v", known, err, deleted)
+		}
+	}
+}
+
 func TestAllWalksEveryPage(t *testing.T) {
 	pages := map[string]fleet.List{
 		"":  {Items: []fleet.Resource{{ID: "a"}, {ID: "b"}}, Continue: "1"},

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"net/http"
 	"net/url"
@@ -12,18 +13,29 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
+// Option says more about one request.
+type Option func(http.Header)
+
+// IfMatch lets a change happen only while the desired state is that of the
+// given resource_version; else the error is fleet.StaleVersion.
+func IfMatch(resourceVersion string) Option {
+	return func(h http.Header) { h.Set("If-Match", tag(resourceVersion)) }
+}
+
+func tag(resourceVersion string) string { return `"` + resourceVersion + `"` }
+
 // Create stores a new resource.
-func (c *Client) Create(ctx context.Context, typ fleet.ResourceType, in fleet.NewResource) (fleet.Resource, error) {
+func (c *Client) Create(ctx context.Context, typ fleet.ResourceType, in fleet.NewResource, options ...Option) (fleet.Resource, error) {
 	var out fleet.Resource
-	err := c.do(ctx, call{method: http.MethodPost, path: path(typ), body: in, answer: &out})
+	err := c.do(ctx, call{method: http.MethodPost, path: path(typ), options: options, body: in, answer: &out})
 	return out, err
 }
 
 // CreateIn stores a new resource that belongs to the one of type owner with
 // the given id, such as a node pool of a cluster.
-func (c *Client) CreateIn(ctx context.Context, owner fleet.ResourceType, id string, typ fleet.ResourceType, in fleet.NewResource) (fleet.Resource, error) {
+func (c *Client) CreateIn(ctx context.Context, owner fleet.ResourceType, id string, typ fleet.ResourceType, in fleet.NewResource, options ...Option) (fleet.Resource, error) {
 	var out fleet.Resource
-	err := c.do(ctx, call{method: http.MethodPost, path: path(owner, id, string(typ)), body: in, answer: &out})
+	err := c.do(ctx, call{method: http.MethodPost, path: path(owner, id, string(typ)), options: options, body: in, answer: &out})
 	return out, err
 }
 
@@ -34,18 +46,29 @@ func (c *Client) Get(ctx context.Context, typ fleet.ResourceType, id string) (fl
 	return out, err
 }
 
+// GetIfChanged is Get for a caller that knows the resource in the given
+// resource_version. Where it is still that, changed is false and nothing was read.
+func (c *Client) GetIfChanged(ctx context.Context, typ fleet.ResourceType, id, resourceVersion string) (out fleet.Resource, changed bool, err error) {
+	unless := func(h http.Header) { h.Set("If-None-Match", tag(resourceVersion)) }
+	err = c.do(ctx, call{method: http.MethodGet, path: path(typ, id), options: []Option{unless}, answer: &out})
+	if errors.Is(err, errNotModified) {
+		return out, false, nil
+	}
+	return out, err == nil, err
+}
+
 // Patch applies a JSON Merge Patch (RFC 7396) over labels, spec, paused and
 // deletion_protection; patch is anything that marshals to one.
-func (c *Client) Patch(ctx context.Context, typ fleet.ResourceType, id string, patch any) (fleet.Resource, error) {
+func (c *Client) Patch(ctx context.Context, typ fleet.ResourceType, id string, patch any, options ...Option) (fleet.Resource, error) {
 	var out fleet.Resource
-	err := c.do(ctx, call{method: http.MethodPatch, path: path(typ, id), media: "application/merge-patch+json", body: patch, answer: &out})
+	err := c.do(ctx, call{method: http.MethodPatch, path: path(typ, id), media: "application/merge-patch+json", options: options, body: patch, answer: &out})
 	return out, err
 }
 
 // Delete starts the deletion of a resource and of what belongs to it. It is
 // over when Get answers fleet.NotFound.
-func (c *Client) Delete(ctx context.Context, typ fleet.ResourceType, id string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path(typ, id)})
+func (c *Client) Delete(ctx context.Context, typ fleet.ResourceType, id string, options ...Option) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: path(typ, id), options: options})
 }
 
 // ForceDelete deletes a resource and what belongs to it now, whatever their

@@ -51,6 +51,11 @@ const (
 // pure and quick, and may run more than once; its error is returned as it is.
 type Change = func(fleet.Resource) (labels map[string]string, spec json.RawMessage, err error)
 
+// Check is asked under the row's lock whether a write may go on; its error is
+// returned as it is. It is pure and quick, and may run more than once; nil
+// lets everything go on.
+type Check = func(fleet.Resource) error
+
 // wake is a moment from which on a resource is due, and why.
 type wake struct {
 	at  time.Time
@@ -175,12 +180,17 @@ func (s *Store) desire(ctx context.Context, x *tx, t fleet.TypeInfo, l locked, l
 }
 
 // Delete makes a tombstone: hidden, out of the schedule, its name free.
-func (s *Store) Delete(ctx context.Context, t fleet.TypeInfo, sc Scope, id string) error {
+func (s *Store) Delete(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, check Check) error {
 	var before fleet.Phase
 	err := s.within(ctx, t, func(ctx context.Context, x *tx) error {
 		l, err := x.lock(ctx, t, sc, id)
 		if err != nil {
 			return err
+		}
+		if check != nil {
+			if err := check(l.Resource); err != nil {
+				return err
+			}
 		}
 		before = l.Resource.Status.Phase
 		generation := l.row.Generation + 1

@@ -102,7 +102,7 @@ func (w *world) delete() {
 		return
 	}
 	i := w.r.IntN(len(w.resources))
-	if err := w.s.Delete(w.t.Context(), clusters, all, w.resources[i].id); err != nil {
+	if err := w.s.Delete(w.t.Context(), clusters, all, w.resources[i].id, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	w.resources = slices.Delete(w.resources, i, i+1)

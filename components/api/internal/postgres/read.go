@@ -19,7 +19,31 @@ const getSQL = `
 		FROM {reports} r WHERE r.{subject} = {resources}.id) AS full
 	FROM {resources} WHERE id = $1 AND ($2 OR deleted_at IS NULL) AND ($3 OR tenant = ANY($4::text[]))`
 
+const resourceVersionSQL = `
+	SELECT desired_version, reports_version FROM {resources}
+	WHERE id = $1 AND ($2 OR deleted_at IS NULL) AND ($3 OR tenant = ANY($4::text[]))`
+
 const countSQL = `SELECT phase, count(*) AS n FROM {schedule} GROUP BY phase`
+
+// ResourceVersion reads the version of a resource and nothing else of it.
+func (s *Store) ResourceVersion(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, deleted bool) (string, error) {
+	names, err := of(t)
+	if err != nil {
+		return "", err
+	}
+	if !isID(id) {
+		return "", notFound(t, id)
+	}
+	all, tenants := sc.args()
+	var rows []row
+	if err := s.statements.read(ctx, &rows, names.sql(resourceVersionSQL), id, deleted, all, tenants); err != nil {
+		return "", outward(ctx, "get the version of "+t.Kind, err)
+	}
+	if len(rows) == 0 {
+		return "", notFound(t, id)
+	}
+	return rows[0].version(), nil
+}
 
 // Get reads a resource with its adapters' messages and data in full.
 func (s *Store) Get(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, deleted bool) (fleet.Resource, error) {

@@ -59,7 +59,7 @@ func TestNamesAreUniquePerTenantAmongTheNotDeleted(t *testing.T) {
 	if _, err := s.Create(t.Context(), clusters, "other", fleet.NewResource{Name: "a"}); err != nil {
 		t.Errorf("another tenant's name: %v", err)
 	}
-	if err := s.Delete(t.Context(), clusters, all, first.ID); err != nil {
+	if err := s.Delete(t.Context(), clusters, all, first.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	create(t, s, "a", nil)
@@ -76,7 +76,7 @@ func TestScopeHidesOtherTenants(t *testing.T) {
 		wantCode(t, err, fleet.NotFound)
 		_, err = s.Patch(ctx, clusters, sc, r.ID, withSpec(`{}`))
 		wantCode(t, err, fleet.NotFound)
-		wantCode(t, s.Delete(ctx, clusters, sc, r.ID), fleet.NotFound)
+		wantCode(t, s.Delete(ctx, clusters, sc, r.ID, nil), fleet.NotFound)
 		_, err = s.Report(ctx, clusters, sc, r.ID, fleet.NewReport{AdapterName: "dns", Phase: fleet.ReportRunning})
 		wantCode(t, err, fleet.NotFound)
 		_, err = s.Reports(ctx, clusters, sc, r.ID, ReportQuery{})
@@ -176,10 +176,10 @@ func TestDeletedResourceIsATombstone(t *testing.T) {
 	ctx := t.Context()
 	r := create(t, s, "a", nil)
 	entry := report(t, s, r.ID, fleet.NewReport{AdapterName: "dns", Phase: fleet.ReportRunning})
-	if err := s.Delete(ctx, clusters, all, r.ID); err != nil {
+	if err := s.Delete(ctx, clusters, all, r.ID, nil); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, s.Delete(ctx, clusters, all, r.ID), fleet.NotFound)
+	wantCode(t, s.Delete(ctx, clusters, all, r.ID, nil), fleet.NotFound)
 	_, err := s.Get(ctx, clusters, all, r.ID, false)
 	wantCode(t, err, fleet.NotFound)
 	_, err = s.Report(ctx, clusters, all, r.ID, fleet.NewReport{AdapterName: "dns", Phase: fleet.ReportComplete})
@@ -235,7 +235,7 @@ func TestStoreThatCannotReachItsDatabaseIsUnavailable(t *testing.T) {
 	for doing, err := range map[string]error{
 		"ping":    s.Ping(t.Context()),
 		"migrate": s.Migrate(t.Context()),
-		"delete":  s.Delete(t.Context(), clusters, all, "0190a5c1-7d31-7cc5-b7d0-3e3a5a8e1f10"),
+		"delete":  s.Delete(t.Context(), clusters, all, "0190a5c1-7d31-7cc5-b7d0-3e3a5a8e1f10", nil),
 	} {
 		wantCode(t, err, fleet.Unavailable)
 		if err != nil && strings.Contains(err.Error(), "hidden") {

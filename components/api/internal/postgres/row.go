@@ -37,12 +37,15 @@ type row struct {
 	Full           []byte          `db:"full"` // JSON: messages and data by adapter, where they were asked for
 }
 
+// version is m<n>.s<n>: of the desired state, and of what was reported.
+func (r row) version() string { return fmt.Sprintf("m%d.s%d", r.DesiredVersion, r.ReportsVersion) }
+
 // resource gives the row the form of the API.
 func (r row) resource(t fleet.TypeInfo) (fleet.Resource, error) {
 	out := fleet.Resource{
 		ID: r.ID, Kind: t.Kind, Href: href(t, r.ID), Tenant: r.Tenant, Name: r.Name, Owner: r.owner(t),
 		Spec: r.Spec, Paused: r.Paused, Protected: r.Protected, Generation: r.Generation,
-		ResourceVersion: fmt.Sprintf("m%d.s%d", r.DesiredVersion, r.ReportsVersion),
+		ResourceVersion: r.version(),
 		CreatedAt:       fleet.At(r.CreatedAt), UpdatedAt: fleet.At(r.UpdatedAt),
 		DeletionAt: optional(r.DeletionAt), DeletedAt: optional(r.DeletedAt),
 	}

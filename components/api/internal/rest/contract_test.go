@@ -6,8 +6,10 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,7 +29,10 @@ type contract struct {
 	t        testing.TB
 	document object
 	compiler *jsonschema.Compiler
-	schemas  int // compiled so far, which names the next
+	mu       sync.Mutex // of what follows
+	schemas  int        // compiled so far, which names the next
+	compiled map[uintptr]*jsonschema.Schema
+	alive    []any // what was compiled, so that nothing else gets its address
 }
 
 func readContract(t testing.TB) *contract { return newContract(t, openapi.API()) }
@@ -42,7 +47,7 @@ func newContract(t testing.TB, text []byte) *contract {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &contract{t: t, document: document.(object), compiler: jsonschema.NewCompiler()}
+	c := &contract{t: t, document: document.(object), compiler: jsonschema.NewCompiler(), compiled: map[uintptr]*jsonschema.Schema{}}
 	components, _ := c.at("components/schemas").(object)
 	for name, schema := range components {
 		schema := schema.(object)
@@ -83,6 +88,15 @@ func (c *contract) check(schema any, value any) error { return c.compile(schema)
 // compile makes a schema document of its own whose references reach the contract.
 func (c *contract) compile(schema any) *jsonschema.Schema {
 	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var known uintptr
+	if _, ok := schema.(object); ok {
+		known = reflect.ValueOf(schema).Pointer()
+		if compiled := c.compiled[known]; compiled != nil {
+			return compiled
+		}
+	}
 	c.schemas++
 	name := fmt.Sprintf("test:///%d", c.schemas)
 	if err := c.compiler.AddResource(name, absolute(schema)); err != nil {
@@ -91,6 +105,10 @@ func (c *contract) compile(schema any) *jsonschema.Schema {
 	compiled, err := c.compiler.Compile(name)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if known != 0 {
+		c.compiled[known] = compiled
+		c.alive = append(c.alive, schema)
 	}
 	return compiled
 }

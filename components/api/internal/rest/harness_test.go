@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -173,4 +174,18 @@ func example(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// rounds is how often a random or violent test repeats.
+func rounds(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv("ROUNDS")
+	if text == "" {
+		return 3
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("ROUNDS=%q: write a number from 1", text)
+	}
+	return n
 }

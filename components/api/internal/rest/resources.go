@@ -34,6 +34,7 @@ func (r resources) create(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	w.Header().Set("Location", out.Href)
+	setETag(w, out.ResourceVersion)
 	return answer(w, http.StatusCreated, out)
 }
 
@@ -52,10 +53,26 @@ func (r resources) get(w http.ResponseWriter, req *http.Request) error {
 	if err := q.done(); err != nil {
 		return err
 	}
+	known, err := readTags(req.Header, "If-None-Match")
+	if err != nil {
+		return err
+	}
+	if known.given() {
+		version, err := r.Store.ResourceVersion(req.Context(), r.info, r.scope(req), element(req, "id"), deleted)
+		if err != nil {
+			return err
+		}
+		if known.has(version) {
+			setETag(w, version)
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+	}
 	out, err := r.Store.Get(req.Context(), r.info, r.scope(req), element(req, "id"), deleted)
 	if err != nil {
 		return err
 	}
+	setETag(w, out.ResourceVersion)
 	return answer(w, http.StatusOK, out)
 }
 
@@ -63,7 +80,11 @@ func (r resources) delete(w http.ResponseWriter, req *http.Request) error {
 	if err := readQuery(req).done(); err != nil {
 		return err
 	}
-	if err := r.Store.Delete(req.Context(), r.info, r.scope(req), element(req, "id")); err != nil {
+	check, err := precondition(req)
+	if err != nil {
+		return err
+	}
+	if err := r.Store.Delete(req.Context(), r.info, r.scope(req), element(req, "id"), check); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -78,12 +99,20 @@ func (r resources) patch(w http.ResponseWriter, req *http.Request) error {
 	if err := r.decode(w, req, r.info.Kind+"Patch", &p, mergePatch, plainJSON); err != nil {
 		return err
 	}
+	check, err := precondition(req)
+	if err != nil {
+		return err
+	}
 	out, err := r.Store.Patch(req.Context(), r.info, r.scope(req), element(req, "id"), func(old fleet.Resource) (map[string]string, json.RawMessage, error) {
+		if err := check(old); err != nil {
+			return nil, nil, err
+		}
 		return r.change(old, p)
 	})
 	if err != nil {
 		return err
 	}
+	setETag(w, out.ResourceVersion)
 	return answer(w, http.StatusOK, out)
 }
 

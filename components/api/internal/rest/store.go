@@ -19,6 +19,7 @@ type Store interface {
 // Reader reads resources.
 type Reader interface {
 	Get(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, deleted bool) (fleet.Resource, error)
+	ResourceVersion(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, deleted bool) (string, error)
 	List(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, q postgres.ListQuery) (fleet.List, error)
 }
 
@@ -26,7 +27,7 @@ type Reader interface {
 type Writer interface {
 	Create(ctx context.Context, t fleet.TypeInfo, tenant string, n fleet.NewResource) (fleet.Resource, error)
 	Patch(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, change postgres.Change) (fleet.Resource, error)
-	Delete(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string) error
+	Delete(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, check postgres.Check) error
 }
 
 // Schedule says what is due and records what was published.
