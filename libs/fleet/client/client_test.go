@@ -240,6 +240,16 @@ func TestRequestsAreWhatTheContractSays(t *testing.T) {
 	}
 }
 
+func TestTheIdempotencyKeyIsSent(t *testing.T) {
+	c := serve(t, time.Minute, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"name":"`+r.Header.Get("Idempotency-Key")+`"}`)
+	})
+	r, err := c.Create(t.Context(), fleet.Clusters, fleet.NewResource{Name: "a"}, client.IdempotencyKey("k-1"))
+	if err != nil || r.Name != "k-1" {
+		t.Errorf("sent %q, %v", r.Name, err)
+	}
+}
+
 func TestConditionsAreSent(t *testing.T) {
 	version := "m2.s0"
 	c := serve(t, time.Minute, func(w http.ResponseWriter, r *http.Request) {

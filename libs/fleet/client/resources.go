@@ -22,6 +22,13 @@ func IfMatch(resourceVersion string) Option {
 	return func(h http.Header) { h.Set("If-Match", tag(resourceVersion)) }
 }
 
+// IdempotencyKey makes a create request safe to repeat for a day: under the
+// same key, 1 to 128 visible ASCII characters, the same request is answered as
+// the first time, and another one is fleet.KeyReused.
+func IdempotencyKey(key string) Option {
+	return func(h http.Header) { h.Set("Idempotency-Key", key) }
+}
+
 func tag(resourceVersion string) string { return `"` + resourceVersion + `"` }
 
 // Create stores a new resource.

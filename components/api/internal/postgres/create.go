@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -26,19 +27,23 @@ const (
 )
 
 // Create stores a resource in its first generation and wakes it. A name that
-// another resource of the tenant has is fleet.NameTaken.
-func (s *Store) Create(ctx context.Context, t fleet.TypeInfo, tenant string, n fleet.NewResource) (fleet.Resource, error) {
+// another resource of the tenant has is fleet.NameTaken. A request that once
+// names is answered as before where it comes again; under another body its key
+// is fleet.KeyReused.
+func (s *Store) Create(ctx context.Context, t fleet.TypeInfo, tenant string, n fleet.NewResource, once Once) (fleet.Resource, error) {
 	var out fleet.Resource
-	err := s.within(ctx, t, func(ctx context.Context, x *tx) error {
-		var now time.Time
-		if err := x.row(ctx, &now, clockSQL); err != nil {
-			return err
-		}
-		created, err := s.insert(ctx, x, t, tenant, n, now)
-		if err != nil {
-			return err
-		}
-		out, err = created.resource(t)
+	err := s.within(ctx, t, func(ctx context.Context, x *tx) (err error) {
+		out, err = x.once(ctx, tenant, once, func() (fleet.Resource, error) {
+			var now time.Time
+			if err := x.row(ctx, &now, clockSQL); err != nil {
+				return fleet.Resource{}, err
+			}
+			created, err := s.insert(ctx, x, t, tenant, n, now)
+			if err != nil {
+				return fleet.Resource{}, err
+			}
+			return created.resource(t)
+		})
 		return err
 	})
 	if e := pq.As(err, pqerror.UniqueViolation); e != nil && e.Constraint == string(t.Type)+"_name" {
@@ -84,11 +89,14 @@ func labelsJSON(labels map[string]string) string {
 
 func statusJSON(s fleet.Status) string { return mustJSON(s) }
 
-// mustJSON is for types of ours, all of which marshal.
+// mustJSON is for types of ours, all of which marshal. It leaves <, > and & as
+// they are, so that what is read back is written as it was before.
 func mustJSON(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
 		panic(err) //nolint:forbidigo // see above
 	}
-	return string(b)
+	return strings.TrimSuffix(b.String(), "\n")
 }

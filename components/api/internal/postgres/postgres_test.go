@@ -49,7 +49,7 @@ func openURL(t testing.TB, url string) *Store {
 
 func create(t testing.TB, s *Store, name string, labels map[string]string) fleet.Resource {
 	t.Helper()
-	r, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: name, Labels: labels, Spec: json.RawMessage(`{"version":"4.20.1"}`)})
+	r, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: name, Labels: labels, Spec: json.RawMessage(`{"version":"4.20.1"}`)}, Once{})
 	if err != nil {
 		t.Fatal(err)
 	}

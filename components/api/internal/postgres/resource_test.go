@@ -54,9 +54,9 @@ func TestNamesAreUniquePerTenantAmongTheNotDeleted(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	first := create(t, s, "a", nil)
-	_, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a"})
+	_, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a"}, Once{})
 	wantCode(t, err, fleet.NameTaken)
-	if _, err := s.Create(t.Context(), clusters, "other", fleet.NewResource{Name: "a"}); err != nil {
+	if _, err := s.Create(t.Context(), clusters, "other", fleet.NewResource{Name: "a"}, Once{}); err != nil {
 		t.Errorf("another tenant's name: %v", err)
 	}
 	if err := s.Delete(t.Context(), clusters, all, first.ID, nil); err != nil {
@@ -207,9 +207,9 @@ func TestDeletedResourceIsATombstone(t *testing.T) {
 func TestValuesThatPostgreSQLRefusesAreInvalid(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	_, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a", Spec: json.RawMessage(`{"x":"\u0000"}`)})
+	_, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a", Spec: json.RawMessage(`{"x":"\u0000"}`)}, Once{})
 	wantCode(t, err, fleet.Invalid)
-	_, err = s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a\x00b"})
+	_, err = s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a\x00b"}, Once{})
 	wantCode(t, err, fleet.Invalid)
 }
 

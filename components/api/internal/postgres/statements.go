@@ -117,6 +117,7 @@ func (p *statements) read(ctx context.Context, dest any, text string, args ...an
 var inside = []string{
 	clockSQL, insertSQL, insertScheduleSQL, lockSQL, getSQL, sameSpecSQL, saveDesiredSQL, saveStatusSQL, touchSQL,
 	scheduleSQL, moveSQL, unscheduleSQL, latestSQL, olderSQL, insertReportSQL, foldSQL, upsertReportSQL,
+	claimKeySQL, answeredSQL, keepAnswerSQL,
 }
 
 func (p *statements) prepareInside(ctx context.Context, t tables) error {

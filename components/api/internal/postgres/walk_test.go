@@ -77,7 +77,7 @@ func seen(t testing.TB, s *Store, q ListQuery) map[string]int {
 func churn(t *testing.T, ctx context.Context, s *Store, n int, stable map[string]bool) {
 	var mine []string
 	for i := 0; ctx.Err() == nil; i++ {
-		r, err := s.Create(ctx, clusters, "default", fleet.NewResource{Name: fmt.Sprintf("w%d-%d", n, i), Labels: map[string]string{"keep": "yes", "region": regions[0]}})
+		r, err := s.Create(ctx, clusters, "default", fleet.NewResource{Name: fmt.Sprintf("w%d-%d", n, i), Labels: map[string]string{"keep": "yes", "region": regions[0]}}, Once{})
 		if err == nil {
 			mine = append(mine, r.ID)
 		}

@@ -21,15 +21,23 @@ func (r resources) create(w http.ResponseWriter, req *http.Request) error {
 	if err := readQuery(req).done(); err != nil {
 		return err
 	}
+	body, err := readBody(w, req, plainJSON)
+	if err != nil {
+		return err
+	}
+	once, err := once(req, body)
+	if err != nil {
+		return err
+	}
 	var in fleet.NewResource
-	if err := r.decode(w, req, r.info.Kind+"Create", &in, plainJSON); err != nil {
+	if err := r.Schemas.Decode(r.info.Kind+"Create", body, &in); err != nil {
 		return err
 	}
 	tenant, err := r.tenant(req)
 	if err != nil {
 		return err
 	}
-	out, err := r.Store.Create(req.Context(), r.info, tenant, in)
+	out, err := r.Store.Create(req.Context(), r.info, tenant, in, once)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type Reader interface {
 
 // Writer changes the desired state of resources.
 type Writer interface {
-	Create(ctx context.Context, t fleet.TypeInfo, tenant string, n fleet.NewResource) (fleet.Resource, error)
+	Create(ctx context.Context, t fleet.TypeInfo, tenant string, n fleet.NewResource, once postgres.Once) (fleet.Resource, error)
 	Patch(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, change postgres.Change) (fleet.Resource, error)
 	Delete(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, check postgres.Check) error
 }
