@@ -38,6 +38,7 @@ type API struct {
 	log      *slog.Logger
 	listener net.Listener
 	store    *postgres.Store
+	gate     *auth.Gate
 	handler  http.Handler
 	metrics  *metrics
 	ready    atomic.Bool
@@ -70,11 +71,14 @@ func New(cfg Config, deps Deps) (*API, error) {
 	if err == nil {
 		a.metrics, err = newMetrics(deps.Registry, store)
 	}
+	if err == nil {
+		a.gate, err = auth.New(cfg.Auth, auth.Deps{Registry: deps.Registry, Log: deps.Log})
+	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	a.handler, err = rest.New(rest.Options{
-		Store: store, Gate: auth.Disabled(), Schemas: schemas, Contract: contract, Metrics: requests, Log: deps.Log, Timeout: cfg.RequestTimeout,
+		Store: store, Gate: a.gate, Schemas: schemas, Contract: contract, Metrics: requests, Log: deps.Log, Timeout: cfg.RequestTimeout,
 	})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
@@ -144,6 +148,7 @@ func (a *API) Run(ctx context.Context) (err error) {
 	}
 	a.ready.Store(true)
 	context.AfterFunc(ctx, func() { a.ready.Store(false) })
+	a.gate.Warn(ctx)
 	a.log.InfoContext(ctx, "serving", "address", ln.Addr().String())
 	return service.Run(ctx,
 		service.Part{Name: "http", Run: func(ctx context.Context) error { return service.Serve(ctx, ln, a.handler, a.log) }},

@@ -35,6 +35,13 @@ type running struct {
 	stop       func() error
 }
 
+// open is a configuration without authentication.
+func open() api.Config {
+	cfg := api.DefaultConfig()
+	cfg.Auth.Mode = "disabled"
+	return cfg
+}
+
 func listen(t *testing.T) net.Listener {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,7 +54,7 @@ func listen(t *testing.T) net.Listener {
 func start(t *testing.T, databaseURL string, log *slog.Logger) running {
 	t.Helper()
 	registry, health, ln := prometheus.NewRegistry(), service.NewHealth(), listen(t)
-	cfg := api.DefaultConfig()
+	cfg := open()
 	cfg.DatabaseURL = service.Secret(databaseURL)
 	a, err := api.New(cfg, api.Deps{Log: log, Registry: registry, Health: health, Listener: ln})
 	if err != nil {
@@ -182,7 +189,7 @@ func TestMetricsThatNoRequestMoves(t *testing.T) {
 }
 
 func TestMigrateIsDoneOnce(t *testing.T) {
-	cfg := api.DefaultConfig()
+	cfg := open()
 	cfg.DatabaseURL = service.Secret(pgdev.Database(t))
 	var group sync.WaitGroup
 	var mu sync.Mutex

@@ -11,8 +11,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/service"
+)
+
+// Auth says whose tokens are trusted and what their holders may do.
+type (
+	Auth    = auth.Config
+	Issuer  = auth.Issuer
+	Binding = auth.Binding
 )
 
 // Config is what an operator sets.
@@ -25,6 +33,7 @@ type Config struct {
 	ShardKey       string                          // label that the schedule is indexed by
 	RequestTimeout time.Duration                   // of one request
 	Required       map[fleet.ResourceType][]string // adapters that must be Complete for a resource to be Ready
+	Auth           Auth                            // who may do what
 	LogLevel       string                          // debug, info, warn or error; main's logger
 	LogFormat      string                          // json or text; main's logger
 }
@@ -43,6 +52,7 @@ func DefaultConfig() Config {
 			fleet.Clusters:  {"validation", "dns", "placement", "pullsecret", "hypershift"},
 			fleet.NodePools: {"validation", "hypershift"},
 		},
+		Auth:      auth.DefaultConfig(),
 		LogLevel:  "info",
 		LogFormat: "json",
 	}
@@ -61,6 +71,7 @@ func (c *Config) Declare(s *service.Settings) {
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "json or text")
 	s.Sections["required"] = &c.Required
+	s.Sections["auth"] = &c.Auth
 }
 
 var (
@@ -92,6 +103,7 @@ func (c Config) Validate() error {
 	if c.RequestTimeout < 100*time.Millisecond || c.RequestTimeout > 50*time.Second {
 		problem("request-timeout: %s is not between 100ms and 50s", c.RequestTimeout)
 	}
+	problems = append(problems, c.Auth.Validate())
 	if _, err := service.NewLogger(nil, c.LogLevel, c.LogFormat); err != nil {
 		problems = append(problems, err)
 	}

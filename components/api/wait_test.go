@@ -102,7 +102,7 @@ func forward(t *testing.T, from, to string) {
 }
 
 func TestWhatDoesNotServeIsNotReady(t *testing.T) {
-	cfg, health := api.DefaultConfig(), service.NewHealth()
+	cfg, health := open(), service.NewHealth()
 	cfg.DatabaseURL = service.Secret(pgdev.Database(t)) // it answers, but nobody has migrated it
 	if _, err := api.New(cfg, api.Deps{Health: health}); err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestStoppingWhileTheDatabaseIsAwayIsNoError(t *testing.T) {
 }
 
 func TestADatabaseThatNeverComesIsSaidWithoutThePassword(t *testing.T) {
-	cfg := api.DefaultConfig()
+	cfg := open()
 	cfg.DatabaseURL, cfg.DatabaseWait = "postgres://user:hunter2@127.0.0.1:1/x", 200*time.Millisecond
 	var log bytes.Buffer
 	err := api.Migrate(t.Context(), cfg, &log)

@@ -74,8 +74,12 @@ func serve(t testing.TB, store rest.Store, timeout time.Duration) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
+	gate, err := auth.New(auth.Config{Mode: auth.ModeDisabled}, auth.Deps{Registry: b.registry, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	handler, err := rest.New(rest.Options{
-		Store: store, Gate: auth.Disabled(), Schemas: schemas, Contract: openapi.API(), Metrics: metrics, Timeout: timeout,
+		Store: store, Gate: gate, Schemas: schemas, Contract: openapi.API(), Metrics: metrics, Timeout: timeout,
 		Log: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
