@@ -4,21 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/sethvargo/go-retry"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/rest"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/schema"
-	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/openapi"
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
@@ -41,6 +37,7 @@ type API struct {
 	gate     *auth.Gate
 	handler  http.Handler
 	metrics  *metrics
+	upkeep   *upkeep
 	ready    atomic.Bool
 }
 
@@ -60,9 +57,7 @@ func New(cfg Config, deps Deps) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := postgres.Open(context.Background(), postgres.Config{
-		URL: cfg.DatabaseURL.Reveal(), MaxConns: cfg.MaxConnections, ShardKey: cfg.ShardKey, Required: cfg.Required, Log: deps.Log,
-	})
+	store, err := openStore(cfg, deps.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +65,9 @@ func New(cfg Config, deps Deps) (*API, error) {
 	requests, err := rest.NewMetrics(deps.Registry)
 	if err == nil {
 		a.metrics, err = newMetrics(deps.Registry, store)
+	}
+	if err == nil {
+		a.upkeep, err = newUpkeep(deps.Registry, store, cfg.Retention, deps.Log)
 	}
 	if err == nil {
 		a.gate, err = auth.New(cfg.Auth, auth.Deps{Registry: deps.Registry, Log: deps.Log})
@@ -89,6 +87,13 @@ func New(cfg Config, deps Deps) (*API, error) {
 	return a, nil
 }
 
+func openStore(cfg Config, log *slog.Logger) (*postgres.Store, error) {
+	return postgres.Open(context.Background(), postgres.Config{
+		URL: cfg.DatabaseURL.Reveal(), PasswordFile: cfg.PasswordFile, Pooler: cfg.Pooler, Role: cfg.Role,
+		MaxConns: cfg.MaxConnections, Acquire: cfg.AcquireTimeout, ShardKey: cfg.ShardKey, Required: cfg.Required, Log: log,
+	})
+}
+
 // check says whether requests can be served.
 func (a *API) check(ctx context.Context) error {
 	if !a.ready.Load() {
@@ -97,39 +102,8 @@ func (a *API) check(ctx context.Context) error {
 	return a.store.Ping(ctx)
 }
 
-// Migrate waits for the database and brings its schema up to date, without
-// serving; it logs to w.
-func Migrate(ctx context.Context, cfg Config, w io.Writer) (err error) {
-	log, err := service.NewLogger(w, cfg.LogLevel, cfg.LogFormat)
-	if err != nil {
-		return err
-	}
-	a, err := New(cfg, Deps{Log: log})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, a.store.Close()) }()
-	return a.migrate(ctx)
-}
-
-func (a *API) migrate(ctx context.Context) error {
-	backoff := retry.WithMaxDuration(a.cfg.DatabaseWait, retry.WithCappedDuration(5*time.Second, retry.NewExponential(100*time.Millisecond)))
-	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
-		err := a.store.Migrate(ctx)
-		if fleet.ErrorCode(err) == fleet.Unavailable {
-			a.log.WarnContext(ctx, "waiting for the database", "err", err)
-			return retry.RetryableError(err)
-		}
-		return err
-	})
-	if ctx.Err() == nil && fleet.ErrorCode(err) == fleet.Unavailable {
-		return fmt.Errorf("the database was not reached within %s; check database-url (its host, port, user, password and database): %w", a.cfg.DatabaseWait, err)
-	}
-	return err
-}
-
-// Run waits for the database, migrates it and serves until ctx ends; then it
-// finishes the requests that run.
+// Run waits for the database and its schema, or migrates it where that is
+// configured, and serves until ctx ends; then it finishes the requests that run.
 func (a *API) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.store.Close()) }()
 	ln := a.listener
@@ -140,7 +114,11 @@ func (a *API) Run(ctx context.Context) (err error) {
 		}
 	}
 	defer ln.Close() // Serve has closed it, unless it never ran
-	if err := a.migrate(ctx); err != nil {
+	prepare := a.store.Await
+	if a.cfg.Migrate {
+		prepare = a.store.Migrate
+	}
+	if err := reach(ctx, a.cfg.DatabaseWait, a.log, prepare); err != nil {
 		if ctx.Err() != nil {
 			return nil // asked to stop while waiting
 		}
@@ -153,5 +131,6 @@ func (a *API) Run(ctx context.Context) (err error) {
 	return service.Run(ctx,
 		service.Part{Name: "http", Run: func(ctx context.Context) error { return service.Serve(ctx, ln, a.handler, a.log) }},
 		service.Part{Name: "counts", Run: func(ctx context.Context) error { return a.metrics.run(ctx, a.log) }},
+		service.Part{Name: "upkeep", Run: a.upkeep.run},
 	)
 }

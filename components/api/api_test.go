@@ -55,7 +55,7 @@ func start(t *testing.T, databaseURL string, log *slog.Logger) running {
 	t.Helper()
 	registry, health, ln := prometheus.NewRegistry(), service.NewHealth(), listen(t)
 	cfg := open()
-	cfg.DatabaseURL = service.Secret(databaseURL)
+	cfg.DatabaseURL, cfg.Migrate = service.Secret(databaseURL), true
 	a, err := api.New(cfg, api.Deps{Log: log, Registry: registry, Health: health, Listener: ln})
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,9 @@ package pgdev
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -10,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/lib/pq"
 )
 
 // shared is the server of a test process. Tests of one package have nothing to
@@ -20,6 +24,9 @@ var shared struct {
 	err    error
 	inMain atomic.Bool
 	names  atomic.Int64
+
+	roles    sync.Once
+	rolesErr error
 }
 
 // Main is the body of a TestMain: it runs the tests of a package that uses
@@ -53,6 +60,70 @@ func Database(t testing.TB) string {
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
+	return shared.server.URL(newDatabase(ctx, t))
+}
+
+// Roles are the URLs of one database for two roles, neither a superuser.
+type Roles struct {
+	Owner       string // owns the database
+	Application string // may connect, and what the owner grants to the role ApplicationRole
+}
+
+// ApplicationRole is the name of the role of [Roles].Application.
+const ApplicationRole = "application"
+
+const ownerRole = "migrator"
+
+// DatabaseRoles is [Database] as a production has it: for a role that owns the
+// database, and for one that was granted nothing yet.
+func DatabaseRoles(t testing.TB) Roles {
+	t.Helper()
+	whole, err := url.Parse(Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	shared.roles.Do(func() { shared.rolesErr = shared.server.makeRoles(ctx) })
+	if shared.rolesErr != nil {
+		t.Fatal(shared.rolesErr)
+	}
+	name := strings.TrimPrefix(whole.Path, "/")
+	if err := shared.server.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(name)+" OWNER TO "+ownerRole); err != nil {
+		t.Fatal(err)
+	}
+	as := func(role string) string {
+		u := *whole
+		u.User = url.UserPassword(role, shared.server.password)
+		return u.String()
+	}
+	return Roles{Owner: as(ownerRole), Application: as(ApplicationRole)}
+}
+
+// AsOwner returns the address of [Roles].Application with its owner's role.
+func AsOwner(application string) (string, error) {
+	u, err := url.Parse(application)
+	if err != nil {
+		return "", errors.New("read a database's URL: it is none")
+	}
+	password, _ := u.User.Password()
+	u.User = url.UserPassword(ownerRole, password)
+	return u.String(), nil
+}
+
+// makeRoles makes the roles of [DatabaseRoles], with the superuser's password.
+func (s *Server) makeRoles(ctx context.Context) error {
+	for _, role := range []string{ownerRole, ApplicationRole} {
+		if err := s.exec(ctx, "CREATE ROLE "+role+" LOGIN PASSWORD "+pq.QuoteLiteral(s.password)); err != nil {
+			return fmt.Errorf("create role %s: %w", role, err)
+		}
+	}
+	return nil
+}
+
+// newDatabase makes a database that is dropped when the test ends.
+func newDatabase(ctx context.Context, t testing.TB) string {
+	t.Helper()
 	name := databaseName(t.Name(), shared.names.Add(1))
 	if err := shared.server.CreateDatabase(ctx, name); err != nil {
 		t.Fatal(err)
@@ -64,7 +135,7 @@ func Database(t testing.TB) string {
 			t.Error(err)
 		}
 	})
-	return shared.server.URL(name)
+	return name
 }
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)

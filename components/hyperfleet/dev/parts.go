@@ -123,7 +123,7 @@ func (s *stack) nameClusters(ctx context.Context) error {
 
 func (s *stack) newAPI() (*api.API, error) {
 	cfg := api.DefaultConfig()
-	cfg.DatabaseURL = s.databaseURL
+	cfg.DatabaseURL, cfg.Migrate = s.databaseURL, true
 	cfg.Auth.Mode = "disabled"
 	return api.New(cfg, api.Deps{Log: s.log, Registry: s.registry, Health: s.health, Listener: s.api})
 }

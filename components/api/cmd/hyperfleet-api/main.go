@@ -26,10 +26,10 @@ func command() *cobra.Command {
 		Run:      func(ctx context.Context) error { return serve(ctx, cfg) },
 	}
 	cmd, settings := program.Command()
-	cmd.AddCommand(&cobra.Command{
-		Use: "migrate", Short: "Bring the database's schema up to date and exit", Args: cobra.NoArgs,
-		RunE: program.Loaded(settings, func(cmd *cobra.Command, _ []string) error { return api.Migrate(cmd.Context(), cfg, os.Stderr) }),
-	})
+	program.Validate = func() error { return cfg.ValidateDatabase() } // a migration admits nobody
+	cmd.AddCommand(api.MigrateCommand(&cfg, func(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+		return program.Loaded(settings, run)
+	}))
 	return cmd
 }
 

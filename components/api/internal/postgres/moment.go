@@ -36,3 +36,12 @@ func after(last, now time.Time) time.Time {
 	}
 	return now
 }
+
+// idMoment is the millisecond in which an id was made.
+func idMoment(id string) time.Time {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(parsed[:8]) >> 16)) // 48 bits
+}

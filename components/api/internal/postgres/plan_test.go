@@ -83,8 +83,9 @@ func fill(t testing.TB, s *Store, rows int, after ...string) {
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
+	owner := asOwner(t, s)
 	for _, text := range after {
-		if _, err := s.db.ExecContext(t.Context(), text); err != nil {
+		if _, err := owner.ExecContext(t.Context(), text); err != nil {
 			t.Fatal(err)
 		}
 	}

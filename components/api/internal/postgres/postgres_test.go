@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
 )
@@ -21,21 +23,38 @@ var (
 	all      = AllTenants()
 )
 
-// open returns a migrated store on a database of the test's own.
+// open returns a store that works as the application's role on a migrated
+// database of the test's own.
 func open(t testing.TB) *Store {
 	t.Helper()
-	s := openURL(t, pgdev.Database(t))
-	if err := s.Migrate(t.Context()); err != nil {
+	roles := pgdev.DatabaseRoles(t)
+	migrate(t, roles.Owner)
+	s := openWith(t, Config{URL: roles.Application})
+	if err := s.Await(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-func openURL(t testing.TB, url string) *Store {
+// migrate brings a database up to date as its owner.
+func migrate(t testing.TB, owner string) {
 	t.Helper()
-	s, err := Open(t.Context(), Config{
-		URL: url, MaxConns: 8, Required: map[fleet.ResourceType][]string{fleet.Clusters: required},
-	})
+	s := openWith(t, Config{URL: owner, Role: pgdev.ApplicationRole})
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openWith(t testing.TB, c Config) *Store {
+	t.Helper()
+	if c.MaxConns == 0 {
+		c.MaxConns = 8
+	}
+	c.Required = map[fleet.ResourceType][]string{fleet.Clusters: required}
+	s, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +64,22 @@ func openURL(t testing.TB, url string) *Store {
 		}
 	})
 	return s
+}
+
+// asOwner connects to the store's database as its owner, for what the
+// application's role may not do.
+func asOwner(t testing.TB, s *Store) *sqlx.DB {
+	t.Helper()
+	owner, err := pgdev.AsOwner(s.origin.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := origin{url: owner, name: migratorName}.pool(2, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 func create(t testing.TB, s *Store, name string, labels map[string]string) fleet.Resource {

@@ -86,19 +86,7 @@ func (s *Store) Published(ctx context.Context, t fleet.TypeInfo, tokens []string
 	for i, k := range given {
 		ids[i], wakes[i], woken[i] = k.id, k.wakes, k.woken
 	}
-	err = again(ctx, func(ctx context.Context) error {
-		stmt, err := s.statements.get(ctx, names.sql(publishedSQL))
-		if err != nil {
-			return err
-		}
-		args := []any{ids, wakes, woken, micros(b.NotReady), fleet.MaxRepeat}
-		if stmt.Stmt == nil {
-			_, err = s.db.ExecContext(ctx, names.sql(publishedSQL), args...)
-		} else {
-			_, err = stmt.ExecContext(ctx, args...)
-		}
-		return err
-	})
+	err = s.statements.exec(ctx, names.sql(publishedSQL), ids, wakes, woken, micros(b.NotReady), fleet.MaxRepeat)
 	return outward(ctx, "record what was published", err)
 }
 

@@ -58,6 +58,7 @@ func (s *Store) Report(ctx context.Context, t fleet.TypeInfo, sc Scope, id strin
 		if err != nil {
 			return err
 		}
+		prev.over = prev.id != "" && s.split(x.statuses, prev.id, l.now)
 		entry, err := judge(l.row.Generation, prev, n, l.now)
 		if err != nil {
 			return err
@@ -168,6 +169,7 @@ type previous struct {
 	phase       fleet.ReportPhase
 	attempt     int
 	sameContent bool // message and data are those of the new report
+	over        bool // its partition has ended
 }
 
 // entry is a report as it would stand in the history.
@@ -210,6 +212,6 @@ func judge(current int64, prev previous, n fleet.NewReport, now time.Time) (entr
 	case e.Attempt == prev.attempt && prev.phase.Final() && !e.Phase.Final():
 		return e, fleet.Errorf(fleet.Superseded, "attempt %d has ended: %s", e.Attempt, prev.phase)
 	}
-	e.folds = prev.id != "" && prev.sameContent && e.Phase == prev.phase && e.Attempt == prev.attempt
+	e.folds = prev.id != "" && !prev.over && prev.sameContent && e.Phase == prev.phase && e.Attempt == prev.attempt
 	return e, nil
 }

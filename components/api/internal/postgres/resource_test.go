@@ -231,7 +231,7 @@ func TestMomentsOfARowNeverRepeat(t *testing.T) {
 
 func TestStoreThatCannotReachItsDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
-	s := openURL(t, "postgres://someone:hidden@127.0.0.1:1/none?sslmode=disable")
+	s := openWith(t, Config{URL: "postgres://someone:hidden@127.0.0.1:1/none?sslmode=disable"})
 	for doing, err := range map[string]error{
 		"ping":    s.Ping(t.Context()),
 		"migrate": s.Migrate(t.Context()),
@@ -252,7 +252,7 @@ func TestMigrationsMayRunAtOnceAndKeepTheShardKey(t *testing.T) {
 	url := pgdev.Database(t)
 	results := make(chan error)
 	for range 4 {
-		s := openURL(t, url)
+		s := openWith(t, Config{URL: url})
 		go func() { results <- s.Migrate(t.Context()) }()
 	}
 	for range 4 {

@@ -2,20 +2,15 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
-
-// openDB wraps a pool so that placeholders stay $1, $2, … and columns map to
-// fields by their db tags.
-func openDB(c *pq.Connector) *sqlx.DB { return sqlx.NewDb(sql.OpenDB(c), "postgres") }
 
 // tables are the names that differ between resource types. Statements are
 // written with {resources} and so on in their place.
@@ -55,7 +50,12 @@ const maxStatements = 256
 // statements are prepared once per pool; database/sql prepares them again on
 // each connection that comes to use them.
 type statements struct {
-	db       *sqlx.DB
+	db         *sqlx.DB
+	unprepared bool              // a pooler stands between
+	local      map[string]string // settings of a read, where the session has none of its own
+	slots      chan struct{}     // one for each connection
+	patience   time.Duration     // how long to wait for one
+
 	mu       sync.Mutex
 	prepared map[string]kept
 	ready    map[tables]bool // whose transactions are prepared
@@ -64,8 +64,32 @@ type statements struct {
 // kept is a statement that lives as long as its pool; nil runs unprepared.
 type kept struct{ *sqlx.Stmt }
 
-func newStatements(db *sqlx.DB) *statements {
-	return &statements{db: db, prepared: map[string]kept{}, ready: map[tables]bool{}}
+func newStatements(db *sqlx.DB, c Config) *statements {
+	return &statements{
+		db: db, unprepared: c.Pooler, slots: make(chan struct{}, db.Stats().MaxOpenConnections), patience: c.Acquire,
+		prepared: map[string]kept{}, ready: map[tables]bool{},
+	}
+}
+
+// acquire takes the right to one connection. Who waits too long is told to try
+// again: a queue that only grows helps nobody.
+func (p *statements) acquire(ctx context.Context) (release func(), err error) {
+	release = func() { <-p.slots }
+	select {
+	case p.slots <- struct{}{}:
+		return release, nil
+	default:
+	}
+	patience := time.NewTimer(p.patience)
+	defer patience.Stop()
+	select {
+	case p.slots <- struct{}{}:
+		return release, nil
+	case <-patience.C:
+		return nil, &fleet.Error{Code: fleet.Unavailable, Detail: "the server is busy; try again", RetryAfter: retryAfter}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (p *statements) find(text string) (kept, bool) {
@@ -78,7 +102,7 @@ func (p *statements) find(text string) (kept, bool) {
 // connection, so it must not be called by who holds one.
 func (p *statements) get(ctx context.Context, text string) (kept, error) {
 	found, full := p.find(text)
-	if found.Stmt != nil || full {
+	if found.Stmt != nil || full || p.unprepared {
 		return found, nil
 	}
 	stmt, err := p.db.PreparexContext(ctx, text)
@@ -98,17 +122,61 @@ func (p *statements) get(ctx context.Context, text string) (kept, error) {
 // read runs a query outside of any transaction and scans its rows into dest, a
 // pointer to a slice.
 func (p *statements) read(ctx context.Context, dest any, text string, args ...any) error {
-	return again(ctx, func(ctx context.Context) error {
-		stmt, err := p.get(ctx, text)
+	return p.run(ctx, text, func(ctx context.Context, stmt kept) error {
 		switch {
-		case err != nil:
-			return err
+		case p.unprepared && len(p.local) > 0:
+			return p.readLocal(ctx, dest, text, args...)
 		case stmt.Stmt == nil:
 			return p.db.SelectContext(ctx, dest, text, args...)
 		default:
 			return stmt.SelectContext(ctx, dest, args...)
 		}
 	})
+}
+
+// exec runs a statement outside of any transaction that answers nothing.
+func (p *statements) exec(ctx context.Context, text string, args ...any) error {
+	return p.run(ctx, text, func(ctx context.Context, stmt kept) (err error) {
+		if stmt.Stmt == nil {
+			_, err = p.db.ExecContext(ctx, text, args...)
+		} else {
+			_, err = stmt.ExecContext(ctx, args...)
+		}
+		return err
+	})
+}
+
+func (p *statements) run(ctx context.Context, text string, once func(context.Context, kept) error) error {
+	return again(ctx, func(ctx context.Context) error {
+		release, err := p.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+		stmt, err := p.get(ctx, text)
+		if err != nil {
+			return err
+		}
+		return once(ctx, stmt)
+	})
+}
+
+// readLocal reads with the settings of this pool, in a transaction of its own.
+func (p *statements) readLocal(ctx context.Context, dest any, text string, args ...any) error {
+	tx, err := p.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after Commit it does nothing; before, the error is returned already
+	for name, value := range p.local {
+		if _, err := tx.ExecContext(ctx, `SELECT set_config($1, $2, true)`, name, value); err != nil {
+			return err
+		}
+	}
+	if err := tx.SelectContext(ctx, dest, text, args...); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // inside lists the statements of transactions. They are prepared before a
@@ -124,7 +192,7 @@ func (p *statements) prepareInside(ctx context.Context, t tables) error {
 	p.mu.Lock()
 	ready := p.ready[t]
 	p.mu.Unlock()
-	if ready {
+	if ready || p.unprepared {
 		return nil
 	}
 	for _, text := range inside {
@@ -153,6 +221,11 @@ func (s *Store) within(ctx context.Context, t fleet.TypeInfo, work func(context.
 		return err
 	}
 	return again(ctx, func(ctx context.Context) error {
+		release, err := s.statements.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
 		if err := s.statements.prepareInside(ctx, names); err != nil {
 			return err
 		}
