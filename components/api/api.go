@@ -64,7 +64,7 @@ func New(cfg Config, deps Deps) (*API, error) {
 	a := &API{cfg: cfg, log: deps.Log, listener: deps.Listener, store: store}
 	requests, err := rest.NewMetrics(deps.Registry)
 	if err == nil {
-		a.metrics, err = newMetrics(deps.Registry, store)
+		a.metrics, err = newMetrics(deps.Registry, store, cfg.StuckAfter)
 	}
 	if err == nil {
 		a.upkeep, err = newUpkeep(deps.Registry, store, cfg.Retention, deps.Log)

@@ -38,6 +38,7 @@ type Config struct {
 	Retention      time.Duration                   // of history and tombstones
 	ShardKey       string                          // label that the schedule is indexed by
 	RequestTimeout time.Duration                   // of one request
+	StuckAfter     time.Duration                   // how long nothing may be heard of a resource that is not Ready before it counts as stuck
 	Required       map[fleet.ResourceType][]string // adapters that must be Complete for a resource to be Ready
 	Auth           Auth                            // who may do what
 	LogLevel       string                          // debug, info, warn or error; main's logger
@@ -59,6 +60,7 @@ func DefaultConfig() Config {
 		Retention:      90 * 24 * time.Hour,
 		ShardKey:       "region",
 		RequestTimeout: 15 * time.Second,
+		StuckAfter:     30 * time.Minute,
 		Required: map[fleet.ResourceType][]string{
 			fleet.Clusters:  {"validation", "dns", "placement", "pullsecret", "hypershift"},
 			fleet.NodePools: {"validation", "hypershift"},
@@ -85,6 +87,7 @@ func (c *Config) Declare(s *service.Settings) {
 	f.DurationVar(&c.Retention, "retention", c.Retention, "how long history and tombstones are kept")
 	f.StringVar(&c.ShardKey, "shard-key", c.ShardKey, "label by which sentinels share the fleet")
 	f.DurationVar(&c.RequestTimeout, "request-timeout", c.RequestTimeout, "time that one request may take")
+	f.DurationVar(&c.StuckAfter, "stuck-after", c.StuckAfter, "silence after which a resource that is not Ready counts as stuck")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "json or text")
 	s.Sections["required"] = &c.Required
@@ -117,6 +120,9 @@ func (c Config) Validate() error {
 	}
 	if c.RequestTimeout < 100*time.Millisecond || c.RequestTimeout > 50*time.Second {
 		problem("request-timeout: %s is not between 100ms and 50s", c.RequestTimeout)
+	}
+	if c.StuckAfter <= 0 {
+		problem("stuck-after: %s is not longer than 0", c.StuckAfter)
 	}
 	problems = append(problems, c.Auth.Validate())
 	return errors.Join(append(problems, c.checkRequired()...)...)

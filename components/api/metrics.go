@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -17,24 +18,33 @@ const countEvery = 30 * time.Second
 
 // counter is what the metrics ask the store.
 type counter interface {
-	CountByPhase(ctx context.Context, t fleet.TypeInfo) (map[fleet.Phase]int64, error)
+	CountByPhase(ctx context.Context, t fleet.TypeInfo, stuckAfter time.Duration) (map[fleet.Phase]postgres.Count, error)
 	Version(ctx context.Context) (int64, error)
 	Stats() map[string]sql.DBStats
 }
 
 // metrics are those that no request moves.
 type metrics struct {
-	store   counter
-	phases  map[fleet.ResourceType]*prometheus.GaugeVec
-	version prometheus.Gauge
+	store      counter
+	stuckAfter time.Duration
+	phases     map[fleet.ResourceType]*prometheus.GaugeVec
+	stuck      *prometheus.GaugeVec
+	version    prometheus.Gauge
 }
 
-func newMetrics(r prometheus.Registerer, store counter) (*metrics, error) {
-	m := &metrics{store: store, phases: map[fleet.ResourceType]*prometheus.GaugeVec{}, version: prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "hyperfleet_api_schema_version",
-		Help: "Newest migration of the database; 0 until it was read.",
-	})}
-	collectors := []prometheus.Collector{m.version, poolCollector(store)}
+func newMetrics(r prometheus.Registerer, store counter, stuckAfter time.Duration) (*metrics, error) {
+	m := &metrics{
+		store: store, stuckAfter: stuckAfter, phases: map[fleet.ResourceType]*prometheus.GaugeVec{},
+		stuck: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "hyperfleet_api_resources_stuck",
+			Help: "Resources in the schedule that are not Ready and of which no adapter has reported for longer than stuck-after, as of the last count.",
+		}, []string{"resource_type", "phase"}),
+		version: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "hyperfleet_api_schema_version",
+			Help: "Newest migration of the database; 0 until it was read.",
+		}),
+	}
+	collectors := []prometheus.Collector{m.version, m.stuck, poolCollector(store)}
 	for _, t := range fleet.Types() {
 		gauge := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "hyperfleet_api_" + string(t.Type) + "_total",
@@ -43,6 +53,7 @@ func newMetrics(r prometheus.Registerer, store counter) (*metrics, error) {
 		for _, p := range fleet.Phases() {
 			if p != fleet.Deleted {
 				gauge.WithLabelValues(string(p))
+				m.stuck.WithLabelValues(string(t.Type), string(p))
 			}
 		}
 		m.phases[t.Type] = gauge
@@ -81,12 +92,13 @@ func (m *metrics) count(ctx context.Context) error {
 	}
 	m.version.Set(float64(version))
 	for _, t := range fleet.Types() {
-		counts, err := m.store.CountByPhase(ctx, t)
+		counts, err := m.store.CountByPhase(ctx, t, m.stuckAfter)
 		if err != nil {
 			return err
 		}
 		for phase, n := range counts {
-			m.phases[t.Type].WithLabelValues(string(phase)).Set(float64(n))
+			m.phases[t.Type].WithLabelValues(string(phase)).Set(float64(n.All))
+			m.stuck.WithLabelValues(string(t.Type), string(phase)).Set(float64(n.Stuck))
 		}
 	}
 	return nil

@@ -134,10 +134,10 @@ func (s *Store) Patch(ctx context.Context, t fleet.TypeInfo, sc Scope, id string
 		return fleet.Resource{}, outward(ctx, "change "+t.Kind, err)
 	}
 	if respecified {
-		s.log.DebugContext(ctx, "spec changed", "cluster", id, "generation", out.Generation)
+		s.log.InfoContext(ctx, "spec changed", "cluster", id, "generation", out.Generation)
 	}
 	if relabelled {
-		s.log.DebugContext(ctx, "labels changed", "cluster", id)
+		s.log.InfoContext(ctx, "labels changed", "cluster", id)
 	}
 	s.phaseChanged(ctx, id, before, out.Status.Phase)
 	return out, nil
@@ -207,13 +207,13 @@ func (s *Store) Delete(ctx context.Context, t fleet.TypeInfo, sc Scope, id strin
 	if err != nil {
 		return outward(ctx, "delete "+t.Kind, err)
 	}
-	s.log.DebugContext(ctx, "deleted", "cluster", id)
+	s.log.InfoContext(ctx, "deleted", "cluster", id)
 	s.phaseChanged(ctx, id, before, fleet.Deleted)
 	return nil
 }
 
 func (s *Store) phaseChanged(ctx context.Context, id string, from, to fleet.Phase) {
 	if from != to {
-		s.log.DebugContext(ctx, "phase changed", "cluster", id, "from", string(from), "to", string(to))
+		s.log.InfoContext(ctx, "phase changed", "cluster", id, "from", string(from), "to", string(to))
 	}
 }

@@ -52,7 +52,7 @@ func (s *Store) Create(ctx context.Context, t fleet.TypeInfo, tenant string, n f
 	if err != nil {
 		return out, outward(ctx, "create "+t.Kind, err)
 	}
-	s.log.DebugContext(ctx, "created", "cluster", out.ID, "name", out.Name, "labels", out.Labels)
+	s.log.InfoContext(ctx, "created", "cluster", out.ID, "name", out.Name, "labels", out.Labels)
 	return out, nil
 }
 

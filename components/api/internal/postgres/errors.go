@@ -76,10 +76,17 @@ func away(err error) bool {
 	if e := pq.As(err); e != nil {
 		switch e.Code.Class() {
 		case pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention,
-			pqerror.ClassTransactionRollback, pqerror.ClassInvalidAuthorizationSpecification:
+			pqerror.ClassTransactionRollback, pqerror.ClassInvalidAuthorizationSpecification, pqerror.ClassSystemError:
 			return true
 		}
-		return e.Code == pqerror.LockNotAvailable || e.Code == pqerror.IdleInTransactionSessionTimeout
+		switch e.Code {
+		case pqerror.LockNotAvailable, pqerror.IdleInTransactionSessionTimeout,
+			// A standby, until a fail-over has reached this process: to a statement
+			// that writes, and to the beginning of a transaction that may.
+			pqerror.ReadOnlySQLTransaction, pqerror.FeatureNotSupported:
+			return true
+		}
+		return false
 	}
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||

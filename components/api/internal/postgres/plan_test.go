@@ -37,6 +37,12 @@ func explain(t testing.TB, s *Store, q DueQuery, limit int) (node, string) {
 	t.Helper()
 	shards, rest := selector.Split(q.Selector, s.shardKey)
 	text, args := dueSQL(q, place{}, shards, rest, false, limit)
+	return explainText(t, s, text, args...)
+}
+
+// explainText runs a statement on clusters on the same connections.
+func explainText(t testing.TB, s *Store, text string, args ...any) (node, string) {
+	t.Helper()
 	names, err := of(clusters)
 	if err != nil {
 		t.Fatal(err)

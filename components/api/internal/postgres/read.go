@@ -23,8 +23,6 @@ const resourceVersionSQL = `
 	SELECT desired_version, reports_version FROM {resources}
 	WHERE id = $1 AND ($2 OR deleted_at IS NULL) AND ($3 OR tenant = ANY($4::text[]))`
 
-const countSQL = `SELECT phase, count(*) AS n FROM {schedule} GROUP BY phase`
-
 // ResourceVersion reads the version of a resource and nothing else of it.
 func (s *Store) ResourceVersion(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, deleted bool) (string, error) {
 	names, err := of(t)
@@ -154,32 +152,6 @@ func (q ListQuery) sql(sc Scope, after place, limit int) (string, []any) {
 	args = append(args, limit)
 	return "SELECT " + columns + " FROM {resources} WHERE " + strings.Join(conditions, " AND ") +
 		fmt.Sprintf(" ORDER BY id LIMIT $%d", len(args)), args
-}
-
-// CountByPhase counts the resources that are not deleted. Every phase that such
-// a resource can have is in the answer.
-func (s *Store) CountByPhase(ctx context.Context, t fleet.TypeInfo) (map[fleet.Phase]int64, error) {
-	names, err := of(t)
-	if err != nil {
-		return nil, err
-	}
-	var rows []struct {
-		Phase fleet.Phase `db:"phase"`
-		N     int64       `db:"n"`
-	}
-	if err := s.statements.read(ctx, &rows, names.sql(countSQL)); err != nil {
-		return nil, outward(ctx, "count "+string(t.Type), err)
-	}
-	counts := map[fleet.Phase]int64{}
-	for _, p := range fleet.Phases() {
-		if p != fleet.Deleted {
-			counts[p] = 0
-		}
-	}
-	for _, r := range rows {
-		counts[r.Phase] = r.N
-	}
-	return counts, nil
 }
 
 func (s *Store) clock(ctx context.Context) (time.Time, error) {

@@ -193,8 +193,8 @@ func TestDeletedResourceIsATombstone(t *testing.T) {
 	if due := dueIDs(t, s, DueQuery{}); len(due) != 0 {
 		t.Errorf("due: %v", due)
 	}
-	counts, err := s.CountByPhase(ctx, clusters)
-	if diff := cmp.Diff(map[fleet.Phase]int64{fleet.Pending: 0, fleet.Provisioning: 0, fleet.Ready: 0, fleet.Failed: 0, fleet.Deleting: 0}, counts); diff != "" || err != nil {
+	counts, err := s.CountByPhase(ctx, clusters, time.Hour)
+	if diff := cmp.Diff(map[fleet.Phase]Count{fleet.Pending: {}, fleet.Provisioning: {}, fleet.Ready: {}, fleet.Failed: {}, fleet.Deleting: {}}, counts); diff != "" || err != nil {
 		t.Errorf("counts (-want +got):\n%s%v", diff, err)
 	}
 	for deleted, want := range map[bool]int{false: 0, true: 1} {

@@ -1,0 +1,47 @@
+package postgres
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+func TestWhatIsSilentAndNotReadyCountsAsStuck(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for _, name := range []string{"silent", "heard", "paused", "ready"} {
+		create(t, s, name, nil)
+	}
+	for _, text := range []string{
+		`UPDATE schedule SET transitioned_at = now() - interval '1 hour' FROM clusters c WHERE c.id = schedule.id AND c.name <> 'heard'`,
+		`UPDATE schedule SET base = 'infinity' FROM clusters c WHERE c.id = schedule.id AND c.name = 'paused'`,
+		`UPDATE schedule SET ready = true, phase = 'Ready' FROM clusters c WHERE c.id = schedule.id AND c.name = 'ready'`,
+	} {
+		if _, err := s.db.ExecContext(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counts, err := s.CountByPhase(t.Context(), clusters, 30*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[fleet.Phase]Count{fleet.Pending: {All: 3, Stuck: 1}, fleet.Provisioning: {}, fleet.Ready: {All: 1}, fleet.Failed: {}, fleet.Deleting: {}}
+	if diff := cmp.Diff(want, counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+}
+
+func TestCountingReadsTheCoveringIndexAlone(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	fill(t, s, 20_000, `VACUUM ANALYZE schedule`)
+	plan, out := explainText(t, s, countSQL, micros(time.Hour))
+	plan.walk(func(n node) {
+		if n.Table != "" && (n.Type != "Index Only Scan" || n.Fetch > 0) {
+			t.Errorf("%s on %s, %d rows fetched:\n%s", n.Type, n.Table, n.Fetch, out)
+		}
+	})
+}
