@@ -23,6 +23,7 @@ const (
 	StaleGeneration  Code = "stale_generation"       // Running reported for an older generation
 	Superseded       Code = "superseded"             // a later attempt, or the end of this one, is stored
 	NotLatest        Code = "not_latest"             // only an adapter's latest report may change
+	ShardHeld        Code = "shard_held"             // another holder of the shard is live
 	KeyReused        Code = "idempotency_key_reused" // another request was sent under that Idempotency-Key
 	Conflict         Code = "conflict"               //
 	StaleVersion     Code = "precondition_failed"    // If-Match names an older desired state
@@ -49,6 +50,7 @@ var statuses = []struct {
 	{NameTaken, http.StatusConflict},
 	{StaleGeneration, http.StatusConflict},
 	{Superseded, http.StatusConflict},
+	{ShardHeld, http.StatusConflict},
 	{KeyReused, http.StatusConflict},
 	{NotLatest, http.StatusConflict},
 	{StaleVersion, http.StatusPreconditionFailed},

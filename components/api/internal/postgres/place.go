@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -30,6 +31,7 @@ func pageSize(limit int) int {
 type place struct {
 	Query string    `json:"q"`
 	ID    string    `json:"i"`           // after this id
+	Name  string    `json:"n,omitempty"` // of a list by name: after this name
 	At    time.Time `json:"t,omitzero"`  // of a due list: after this moment
 	Woken bool      `json:"w,omitempty"` // of a due list: still among the woken
 }
@@ -43,7 +45,7 @@ func readPlace(s, query string) (place, error) {
 	}
 	var p place
 	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || json.Unmarshal(b, &p) != nil || !isID(p.ID) || p.At.Year() > 9999 {
+	if err != nil || json.Unmarshal(b, &p) != nil || !isID(p.ID) || p.At.Year() > 9999 || strings.ContainsRune(p.Name, 0) {
 		return p, badParameter("continue", "it is not from an earlier answer")
 	}
 	if p.Query != query {

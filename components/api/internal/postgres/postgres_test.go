@@ -180,3 +180,12 @@ func rounds(t testing.TB) int {
 }
 
 func name(i int) string { return fmt.Sprintf("c-%d", i) }
+
+func unmarshal[T any](t testing.TB, text []byte) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}

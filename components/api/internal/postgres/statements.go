@@ -185,7 +185,7 @@ func (p *statements) readLocal(ctx context.Context, dest any, text string, args 
 var inside = []string{
 	clockSQL, insertSQL, insertScheduleSQL, lockSQL, getSQL, sameSpecSQL, saveDesiredSQL, saveStatusSQL, touchSQL,
 	scheduleSQL, moveSQL, unscheduleSQL, latestSQL, olderSQL, insertReportSQL, foldSQL, upsertReportSQL,
-	claimKeySQL, answeredSQL, keepAnswerSQL,
+	claimKeySQL, answeredSQL, keepAnswerSQL, lockCoverageSQL, keepCoverageSQL,
 }
 
 func (p *statements) prepareInside(ctx context.Context, t tables) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +46,7 @@ type Store struct {
 	dueQueries *statements // of due
 	spread     spread
 	ranges     atomic.Pointer[ranges] // partitions as last seen
+	covering   sync.Mutex             // held while a coverage is computed
 }
 
 // Open prepares pools of connections and makes none yet: whether the database

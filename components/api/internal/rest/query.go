@@ -104,6 +104,26 @@ func (q *query) name(name string, set *schema.Set) string {
 	return s
 }
 
+// resourceType reads a parameter that names a type; ok says that it is one.
+func (q *query) resourceType(name string) (t fleet.TypeInfo, ok bool) {
+	s, given := q.text(name)
+	if !given {
+		return t, false
+	}
+	if t, ok = fleet.ResourceType(s).Info(); !ok {
+		q.bad(name, "must be "+strings.Join(typeNames(), " or "))
+	}
+	return t, ok
+}
+
+func typeNames() []string {
+	var names []string
+	for _, t := range fleet.Types() {
+		names = append(names, string(t.Type))
+	}
+	return names
+}
+
 // page reads limit and continue.
 func (q *query) page() (limit int, cont string) {
 	s, ok := q.text("limit")

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -129,7 +130,7 @@ func (s *server) routes() []route {
 			}},
 		)
 	}
-	return routes
+	return append(routes, s.shardRoutes()...)
 }
 
 // allowed lists the route's methods, sorted.
@@ -137,6 +138,20 @@ func (rt route) allowed() []string { return slices.Sorted(maps.Keys(rt.operation
 
 // element is a part of the path, such as {id}. Ids are written in lower case.
 func element(r *http.Request, name string) string { return strings.ToLower(mux.Vars(r)[name]) }
+
+// named is the {name} of a path, and what is wrong with it.
+func (s *server) named(r *http.Request) (string, []fleet.Problem) {
+	name := mux.Vars(r)["name"]
+	q := &query{} // gathers problems
+	quoted, err := json.Marshal(name)
+	if err == nil {
+		err = s.Schemas.Judge("ConfigName", "", quoted)
+	}
+	if err != nil {
+		q.blame("name", err)
+	}
+	return name, q.problems
+}
 
 func (s *server) contract(w http.ResponseWriter, r *http.Request) error {
 	if err := readQuery(r).done(); err != nil {

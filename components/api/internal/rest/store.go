@@ -14,6 +14,8 @@ type Store interface {
 	Schedule
 	History
 	Corrections
+	Shards
+	Coverage
 }
 
 // Reader reads resources.
@@ -47,4 +49,18 @@ type History interface {
 type Corrections interface {
 	PatchReport(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id, reportID string, p fleet.ReportPatch) (fleet.Report, error)
 	DeleteReport(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id, reportID string) error
+}
+
+// Shards registers who publishes which part of the fleet.
+type Shards interface {
+	HoldShard(ctx context.Context, name string, n postgres.NewShard) (fleet.Shard, error)
+	Shards(ctx context.Context, q postgres.ShardQuery) (fleet.ShardList, error)
+	Shard(ctx context.Context, name string) (fleet.Shard, error)
+	ReleaseShard(ctx context.Context, name, holder string) error
+}
+
+// Coverage says how the shards divide the fleet.
+type Coverage interface {
+	Coverage(ctx context.Context, t fleet.TypeInfo) (fleet.Coverage, error)
+	LastCoverage(ctx context.Context, t fleet.TypeInfo) (fleet.Coverage, bool, error)
 }

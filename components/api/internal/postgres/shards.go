@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// shardColumns tell until when a shard is live: 15 s, or three of its poll
+// intervals if that is longer, after it was renewed.
+const (
+	shardEnd = `s.renewed_at + greatest(15000000, 3 * s.poll_interval) * interval '1 microsecond'`
+
+	shardColumns = `s.name, s.holder, s.resource_type, s.selector, s.not_ready, s.ready, s.poll_interval,
+		s.registered_at, s.renewed_at, ` + shardEnd + ` AS expires_at, clock_timestamp() AS now`
+)
+
+const (
+	// holdShardSQL answers no row where another holder is live. The clock is
+	// read once the row's lock is held.
+	holdShardSQL = `
+		INSERT INTO shards AS s (name, holder, resource_type, selector, not_ready, ready, poll_interval, registered_at, renewed_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), clock_timestamp())
+		ON CONFLICT (name) DO UPDATE SET
+			registered_at = CASE WHEN s.holder = excluded.holder THEN s.registered_at ELSE clock_timestamp() END,
+			holder = excluded.holder, resource_type = excluded.resource_type, selector = excluded.selector,
+			not_ready = excluded.not_ready, ready = excluded.ready, poll_interval = excluded.poll_interval,
+			renewed_at = clock_timestamp()
+		WHERE s.holder = excluded.holder OR ` + shardEnd + ` <= clock_timestamp()
+		RETURNING ` + shardColumns
+
+	shardSQL = `SELECT ` + shardColumns + ` FROM shards s WHERE s.name = $1`
+
+	shardsSQL = `
+		SELECT ` + shardColumns + ` FROM shards s
+		WHERE ($1 = '' OR s.resource_type = $1) AND s.name > $2 ORDER BY s.name LIMIT $3`
+
+	releaseShardSQL = `DELETE FROM shards WHERE name = $1 AND ($2 = '' OR holder = $2) RETURNING true`
+)
+
+// shardRow is a registration as its table holds it.
+type shardRow struct {
+	Name         string    `db:"name"`
+	Holder       string    `db:"holder"`
+	ResourceType string    `db:"resource_type"`
+	Selector     string    `db:"selector"`
+	NotReady     int64     `db:"not_ready"`
+	Ready        int64     `db:"ready"`
+	PollInterval int64     `db:"poll_interval"`
+	RegisteredAt time.Time `db:"registered_at"`
+	RenewedAt    time.Time `db:"renewed_at"`
+	ExpiresAt    time.Time `db:"expires_at"`
+	Now          time.Time `db:"now"`
+}
+
+func (r shardRow) live() bool { return r.Now.Before(r.ExpiresAt) }
+
+func (r shardRow) shard() fleet.Shard {
+	text := func(micros int64) string { return (time.Duration(micros) * time.Microsecond).String() }
+	return fleet.Shard{
+		Name: r.Name, Kind: "Shard", Holder: r.Holder, ResourceType: fleet.ResourceType(r.ResourceType), Selector: r.Selector,
+		BackoffNotReady: text(r.NotReady), BackoffReady: text(r.Ready), PollInterval: text(r.PollInterval), Live: r.live(),
+		RegisteredAt: fleet.At(r.RegisteredAt), RenewedAt: fleet.At(r.RenewedAt), ExpiresAt: fleet.At(r.ExpiresAt),
+	}
+}
+
+// NewShard is what a holder says of its shard.
+type NewShard struct {
+	Holder       string
+	Type         fleet.ResourceType
+	Selector     string
+	Backoff      fleet.Backoff
+	PollInterval time.Duration
+}
+
+// HoldShard registers or renews a shard on the database's clock. While another
+// holder is live it is fleet.ShardHeld.
+func (s *Store) HoldShard(ctx context.Context, name string, n NewShard) (fleet.Shard, error) {
+	args := []any{name, n.Holder, string(n.Type), n.Selector, micros(n.Backoff.NotReady), micros(n.Backoff.Ready), micros(n.PollInterval)}
+	for range 3 { // who holds it may leave between two statements
+		var rows []shardRow
+		if err := s.statements.read(ctx, &rows, holdShardSQL, args...); err != nil {
+			return fleet.Shard{}, outward(ctx, "hold shard", err)
+		}
+		if len(rows) == 1 {
+			return rows[0].shard(), nil
+		}
+		if err := s.statements.read(ctx, &rows, shardSQL, name); err != nil {
+			return fleet.Shard{}, outward(ctx, "hold shard", err)
+		}
+		if len(rows) == 1 && rows[0].live() {
+			return fleet.Shard{}, held(rows[0])
+		}
+	}
+	return fleet.Shard{}, fleet.Errorf(fleet.ShardHeld, "others take and leave shard %s all the time; try again", name)
+}
+
+func held(r shardRow) error {
+	return fleet.Errorf(fleet.ShardHeld, "shard %s is held by %s, live until %s", r.Name, r.Holder, fleet.At(r.ExpiresAt))
+}
+
+func noShard(name string) error { return fleet.Errorf(fleet.NotFound, "there is no shard %q", name) }
+
+// Shard reads one registration, live or not.
+func (s *Store) Shard(ctx context.Context, name string) (fleet.Shard, error) {
+	var rows []shardRow
+	if err := s.statements.read(ctx, &rows, shardSQL, name); err != nil {
+		return fleet.Shard{}, outward(ctx, "get shard", err)
+	}
+	if len(rows) == 0 {
+		return fleet.Shard{}, noShard(name)
+	}
+	return rows[0].shard(), nil
+}
+
+// ShardQuery says which shards are asked for.
+type ShardQuery struct {
+	Type     fleet.ResourceType // "" = any
+	Limit    int                // at most so many; 0 = 100, never more than 1000
+	Continue string             // from the list before
+}
+
+// Shards reads one page of registrations by name, live or not.
+func (s *Store) Shards(ctx context.Context, q ShardQuery) (fleet.ShardList, error) {
+	out := fleet.ShardList{Kind: "ShardList", Items: []fleet.Shard{}}
+	query := fingerprint("shards", q.Type)
+	from, err := readPlace(q.Continue, query)
+	if err != nil {
+		return out, err
+	}
+	asOf, err := s.clock(ctx)
+	if err != nil {
+		return out, outward(ctx, "list shards", err)
+	}
+	limit := pageSize(q.Limit)
+	var rows []shardRow
+	if err := s.statements.read(ctx, &rows, shardsSQL, string(q.Type), from.Name, limit+1); err != nil {
+		return out, outward(ctx, "list shards", err)
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		out.Continue = place{Query: query, ID: nullID, Name: rows[limit-1].Name}.String()
+	}
+	for _, r := range rows {
+		out.Items = append(out.Items, r.shard())
+	}
+	out.AsOf = fleet.At(asOf)
+	return out, nil
+}
+
+// ReleaseShard takes a registration away. Where a holder is named and it is
+// another's, it is fleet.ShardHeld.
+func (s *Store) ReleaseShard(ctx context.Context, name, holder string) error {
+	var released []bool
+	if err := s.statements.read(ctx, &released, releaseShardSQL, name, holder); err != nil {
+		return outward(ctx, "release shard", err)
+	}
+	if len(released) == 1 {
+		return nil
+	}
+	var rows []shardRow
+	if err := s.statements.read(ctx, &rows, shardSQL, name); err != nil {
+		return outward(ctx, "release shard", err)
+	}
+	if len(rows) == 0 {
+		return noShard(name)
+	}
+	return fleet.Errorf(fleet.ShardHeld, "shard %s is held by %s", name, rows[0].Holder)
+}
