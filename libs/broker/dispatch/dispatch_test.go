@@ -133,3 +133,43 @@ func TestPacerSlowsDownToItsBound(t *testing.T) {
 		t.Fatalf("a new pause begins with %s", wait)
 	}
 }
+
+func TestWithdrawnMessagesAreNotHandedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, settled := NewQueue(), make(chan string, 10)
+		put := func(id, subject string, origin int) {
+			m := message(id, subject, settled)
+			m.Origin = origin
+			q.Put(m)
+		}
+		put("out", "s", 1)
+		begun, release := make(chan struct{}), make(chan struct{})
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go Run(ctx, q, func(_ context.Context, d broker.Delivery) broker.Outcome {
+			if d.Event.ID() == "out" {
+				close(begun)
+				<-release
+			}
+			return broker.Ack()
+		}, Config{Concurrency: 1})
+		<-begun
+		for _, subject := range []string{"s", "other", ""} {
+			put("old "+subject, subject, 1)
+			put("new "+subject, subject, 2)
+		}
+		if got := len(q.Withdraw(func(m Message) bool { return m.Origin == 1 })); got != 3 {
+			t.Fatalf("%d messages withdrawn, want 3", got)
+		}
+		close(release)
+		synctest.Wait()
+		close(settled)
+		got := map[string]bool{}
+		for s := range settled {
+			got[s] = true
+		}
+		if len(got) != 4 || got["old s 1 "] || !got["new s 1 "] || !got["new other 1 "] || !got["new  1 "] || !got["out 1 "] {
+			t.Fatalf("settled %v", got)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
@@ -12,6 +13,8 @@ type Message struct {
 	// Settle carries out what the handler decided. It is called once, from
 	// the handler's goroutine, also after the subscriber was told to stop.
 	Settle func(broker.Outcome)
+	// Origin is the driver's own mark, for Withdraw.
+	Origin any
 }
 
 // Queue holds messages between a driver and its handlers, so that no two of
@@ -57,6 +60,36 @@ func (q *Queue) Put(m Message) {
 		q.ready = append(q.ready, l)
 		q.wake()
 	}
+}
+
+// Withdraw takes out the messages that match, of those that were not handed
+// out: the broker delivers them again, or the driver gives them back.
+func (q *Queue) Withdraw(match func(Message) bool) []Message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var out []Message
+	withdraw := func(l *lane) {
+		l.waiting = slices.DeleteFunc(l.waiting, func(m Message) bool {
+			if !match(m) {
+				return false
+			}
+			out = append(out, m)
+			return true
+		})
+	}
+	for _, l := range q.ready {
+		withdraw(l)
+		if len(l.waiting) == 0 && l.subject != "" {
+			delete(q.lanes, l.subject)
+		}
+	}
+	q.ready = slices.DeleteFunc(q.ready, func(l *lane) bool { return len(l.waiting) == 0 })
+	for _, l := range q.lanes {
+		if l.out {
+			withdraw(l)
+		}
+	}
+	return out
 }
 
 // take hands out the next message. Whoever took it calls done.

@@ -1,0 +1,143 @@
+package rabbitmq
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+)
+
+// contentType is that of an event in structured mode.
+const contentType = "application/cloudevents+json; charset=utf-8"
+
+// Headers of messages that were delivered before.
+const (
+	headerDeliveries = "hyperfleet-deliveries"    // those that count
+	headerFirst      = "hyperfleet-first-failure" // RFC 3339
+	headerLast       = "hyperfleet-last-failure"
+	headerReason     = "hyperfleet-reason"
+	headerNotBefore  = "hyperfleet-not-before"
+)
+
+// wire returns e as a message.
+func wire(e event.Event) (amqp.Publishing, error) {
+	body, err := e.MarshalJSON()
+	if err != nil {
+		return amqp.Publishing{}, fmt.Errorf("write event %s: %w", e.ID(), err)
+	}
+	return amqp.Publishing{
+		ContentType: contentType, DeliveryMode: amqp.Persistent, MessageId: e.ID(), Type: e.Type(), Body: body,
+	}, nil
+}
+
+// history is what befell a message so far.
+type history struct {
+	deliveries  int
+	first, last time.Time // failures
+	reason      string
+	notBefore   time.Time
+}
+
+// read returns the history that a message carries.
+func read(headers amqp.Table) history {
+	h := history{
+		first: moment(headers, headerFirst), last: moment(headers, headerLast), notBefore: moment(headers, headerNotBefore),
+	}
+	h.deliveries = int(number(headers[headerDeliveries]))
+	h.reason, _ = headers[headerReason].(string)
+	return h
+}
+
+func moment(headers amqp.Table, key string) time.Time {
+	text, _ := headers[key].(string)
+	t, _ := time.Parse(time.RFC3339Nano, text) // the zero time for what is none
+	return t
+}
+
+func number(v any) int64 {
+	switch v := v.(type) {
+	case int64:
+		return v
+	case int32:
+		return int64(v)
+	case int16:
+		return int64(v)
+	case byte:
+		return int64(v)
+	}
+	return 0
+}
+
+// failed returns h after one more delivery that counts.
+func (h history) failed(reason string, now time.Time) history {
+	h.deliveries++
+	h.reason, h.last, h.notBefore = reason, now, time.Time{}
+	if h.first.IsZero() {
+		h.first = now
+	}
+	return h
+}
+
+// copyOf returns d as a new message with the history h.
+func copyOf(d amqp.Delivery, h history) amqp.Publishing {
+	headers := amqp.Table{}
+	maps.Copy(headers, d.Headers)
+	maps.DeleteFunc(headers, func(k string, _ any) bool {
+		return strings.HasPrefix(k, "x-") || strings.HasPrefix(k, "hyperfleet-") // the broker's, and the former history
+	})
+	if h.deliveries > 0 {
+		headers[headerDeliveries] = int64(h.deliveries)
+	}
+	if h.reason != "" {
+		headers[headerReason] = h.reason
+	}
+	for key, t := range map[string]time.Time{headerFirst: h.first, headerLast: h.last, headerNotBefore: h.notBefore} {
+		if !t.IsZero() {
+			headers[key] = t.UTC().Format(time.RFC3339Nano)
+		}
+	}
+	return amqp.Publishing{
+		Headers: headers, ContentType: d.ContentType, ContentEncoding: d.ContentEncoding, DeliveryMode: amqp.Persistent,
+		MessageId: d.MessageId, Type: d.Type, Timestamp: d.Timestamp, AppId: d.AppId, Body: d.Body,
+	}
+}
+
+// broughtBack is how often the broker delivered d before because a connection
+// was lost.
+func broughtBack(d amqp.Delivery) int { return int(number(d.Headers["x-delivery-count"])) }
+
+// letter returns a message of a queue of dead letters as people see it.
+func letter(d amqp.Delivery) broker.DeadLetter {
+	h := read(d.Headers)
+	l := broker.DeadLetter{Reason: h.reason, Deliveries: h.deliveries, First: h.first, Last: h.last}
+	if err := l.Event.UnmarshalJSON(d.Body); err != nil || l.Event.Validate() != nil {
+		l.Event, l.Malformed = event.Event{}, d.Body
+	}
+	if died, ok := byBroker(d.Headers); ok {
+		l.Deliveries += crashLimit + 1
+		l.Last = died
+		l.Reason = fmt.Sprintf("delivered %d times, and each time the connection or the process was lost before it was settled", crashLimit+1)
+		if l.First.IsZero() {
+			l.First = died
+		}
+	}
+	return l
+}
+
+// byBroker says when the broker gave up a message by itself.
+func byBroker(headers amqp.Table) (time.Time, bool) {
+	deaths, _ := headers["x-death"].([]any)
+	for _, d := range deaths {
+		death, _ := d.(amqp.Table)
+		if death["reason"] == "delivery_limit" {
+			at, _ := death["time"].(time.Time)
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}

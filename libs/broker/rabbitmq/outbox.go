@@ -1,0 +1,253 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/sethvargo/go-retry"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+)
+
+const (
+	firstResend = 50 * time.Millisecond
+	mostResend  = 5 * time.Second
+)
+
+// outbox sends messages through one connection after the other, and keeps each
+// until the broker has confirmed it. It holds at most [Window].
+type outbox struct {
+	link    *link
+	prepare func(*amqp.Connection) error // what must exist at the broker
+	slots   chan struct{}                // one token per parcel that is held
+	queue   chan *parcel                 // to be sent; as large as slots, so that none who holds a slot waits
+
+	mu    sync.Mutex
+	sent  map[uint64]*parcel // by delivery tag of the connection that is up
+	again []*parcel          // sent on one that was lost, in order
+}
+
+// parcel is one message with whoever waits for it.
+type parcel struct {
+	ctx           context.Context // of who waits; once it ends, the message is not sent again
+	exchange, key string
+	message       amqp.Publishing
+	unroutable    bool
+	resend        retry.Backoff // nil until the broker refused it
+	done          chan error    // gets one answer
+}
+
+func newOutbox(l *link, prepare func(*amqp.Connection) error) *outbox {
+	return &outbox{
+		link: l, prepare: prepare,
+		slots: make(chan struct{}, Window), queue: make(chan *parcel, Window), sent: map[uint64]*parcel{},
+	}
+}
+
+// send returns once the broker has confirmed that it stores the message.
+func (o *outbox) send(ctx context.Context, exchange, key string, message func() (amqp.Publishing, error)) error {
+	select {
+	case o.slots <- struct{}{}:
+	case <-ctx.Done():
+		return o.overdue(ctx)
+	}
+	// Made only now, so that callers who wait hold no second copy.
+	m, err := message()
+	if err != nil {
+		<-o.slots
+		return err
+	}
+	o.link.meter.pending.Inc()
+	p := &parcel{ctx: ctx, exchange: exchange, key: key, message: m, done: make(chan error, 1)}
+	o.queue <- p
+	select {
+	case err := <-p.done:
+		return err
+	case <-ctx.Done():
+		return o.overdue(ctx)
+	}
+}
+
+// overdue is what a caller is told whose patience ended, with the reason that
+// the link knows.
+func (o *outbox) overdue(ctx context.Context) error {
+	if problem := o.link.check(); problem != nil {
+		return fmt.Errorf("%w (%w)", ctx.Err(), problem)
+	}
+	return ctx.Err()
+}
+
+// run keeps a connection until ctx ends.
+func (o *outbox) run(ctx context.Context) { o.link.run(ctx, o.session) }
+
+// session sends through one connection until it is lost or ctx ends.
+func (o *outbox) session(ctx context.Context, conn *amqp.Connection) error {
+	if err := o.prepare(conn); err != nil {
+		return err
+	}
+	ch, err := conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	if err := ch.Confirm(false); err != nil {
+		return fmt.Errorf("ask for confirms: %w", err)
+	}
+	var (
+		blocked  = conn.NotifyBlocked(make(chan amqp.Blocking, 8))
+		confirms = ch.NotifyPublish(make(chan amqp.Confirmation, Window))
+		// Unbuffered: the broker returns a message before it confirms it, and
+		// the library hands over the return before the confirm.
+		returns = ch.NotifyReturn(make(chan amqp.Return))
+		failed  = ch.NotifyClose(make(chan *amqp.Error, 1))
+		heard   = make(chan struct{})
+	)
+	go func() {
+		defer close(heard)
+		o.listen(confirms, returns)
+	}()
+	// A write to a broker that reads no more ends only with the connection.
+	unstick := context.AfterFunc(ctx, func() { _ = conn.CloseDeadline(time.Now().Add(closeTimeout)) })
+	o.link.up()
+	err = o.write(ctx, ch, blocked, failed)
+	unstick()
+	_ = conn.CloseDeadline(time.Now().Add(closeTimeout)) // it ends the confirms; the link says why the connection ended
+	<-heard
+	o.keep()
+	return err
+}
+
+// write sends what is to be sent, first what the last connection left.
+func (o *outbox) write(ctx context.Context, ch *amqp.Channel, blocked <-chan amqp.Blocking, failed <-chan *amqp.Error) error {
+	var (
+		tag   uint64
+		queue <-chan *parcel = o.queue
+	)
+	for {
+		var p *parcel
+		if queue != nil && len(o.again) > 0 {
+			p, o.again = o.again[0], o.again[1:]
+		}
+		if p == nil {
+			select {
+			case <-ctx.Done():
+				return nil
+			case err := <-failed:
+				return failure(reasonLost, fmt.Errorf("the broker ended the channel: %w", cause(err)))
+			case b := <-blocked:
+				o.link.block(b)
+				if queue = o.queue; b.Active {
+					queue = nil
+				}
+				continue
+			case p = <-queue:
+			}
+		}
+		if err := p.ctx.Err(); err != nil {
+			o.finish(p, err)
+			continue
+		}
+		tag++
+		p.message.CorrelationId = strconv.FormatUint(tag, 10) // tells which one a return is about
+		o.mu.Lock()
+		o.sent[tag] = p
+		o.mu.Unlock()
+		if err := ch.Publish(p.exchange, p.key, true, false, p.message); err != nil {
+			return failure(reasonLost, fmt.Errorf("send: %w", err))
+		}
+	}
+}
+
+// cause is err, or that there is none: a nil *amqp.Error is no nil error.
+func cause(err *amqp.Error) error {
+	if err == nil {
+		return errors.New("the connection was closed")
+	}
+	return err
+}
+
+// listen settles parcels as the broker confirms them, until the channel is closed.
+func (o *outbox) listen(confirms <-chan amqp.Confirmation, returns <-chan amqp.Return) {
+	for {
+		select {
+		case r, ok := <-returns:
+			if !ok {
+				returns = nil
+				continue
+			}
+			o.returned(r)
+		case c, ok := <-confirms:
+			if !ok {
+				return
+			}
+			o.confirmed(c)
+		}
+	}
+}
+
+func (o *outbox) returned(r amqp.Return) {
+	tag, err := strconv.ParseUint(r.CorrelationId, 10, 64)
+	if err != nil {
+		return // none of ours
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p := o.sent[tag]; p != nil {
+		p.unroutable = true
+	}
+}
+
+func (o *outbox) confirmed(c amqp.Confirmation) {
+	o.mu.Lock()
+	p := o.sent[c.DeliveryTag]
+	delete(o.sent, c.DeliveryTag)
+	o.mu.Unlock()
+	switch {
+	case p == nil:
+	case p.unroutable:
+		o.finish(p, broker.ErrUnroutable)
+	case c.Ack:
+		o.finish(p, nil)
+	default:
+		o.refused(p)
+	}
+}
+
+// refused sends a message again after a while: a queue is full.
+func (o *outbox) refused(p *parcel) {
+	if p.resend == nil {
+		p.resend = retry.WithFullJitter(retry.WithCappedDuration(mostResend, retry.NewExponential(firstResend)))
+	}
+	wait, _ := p.resend.Next() // it has no limit
+	time.AfterFunc(wait, func() { o.queue <- p })
+}
+
+// finish answers who waits for p and makes room for another.
+func (o *outbox) finish(p *parcel, err error) {
+	p.done <- err
+	o.link.meter.pending.Dec()
+	<-o.slots
+}
+
+// keep puts what the lost connection has not confirmed before what is to be sent.
+func (o *outbox) keep() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	tags := make([]uint64, 0, len(o.sent))
+	for tag := range o.sent {
+		tags = append(tags, tag)
+	}
+	slices.Sort(tags)
+	left := make([]*parcel, 0, len(tags)+len(o.again))
+	for _, tag := range tags {
+		o.sent[tag].unroutable = false
+		left = append(left, o.sent[tag])
+	}
+	o.again = append(left, o.again...)
+	clear(o.sent)
+}

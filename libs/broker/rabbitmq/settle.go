@@ -1,0 +1,103 @@
+package rabbitmq
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/dispatch"
+)
+
+// held is one delivery until it is settled.
+type held struct {
+	reception *reception
+	channel   *amqp.Channel
+	delivery  amqp.Delivery
+	history   history
+	since     time.Time
+}
+
+// offer puts the delivery up for its handler.
+func (p *held) offer() {
+	d := broker.Delivery{Attempt: p.history.deliveries + 1}
+	// A malformed message keeps the zero event, which no handler gets.
+	if err := d.Event.UnmarshalJSON(p.delivery.Body); err != nil || d.Event.Validate() != nil {
+		d.Event.Context = nil
+	}
+	p.reception.queue.Put(dispatch.Message{Delivery: d, Settle: p.settle, Origin: p})
+}
+
+// settle carries out what the handler decided.
+func (p *held) settle(out broker.Outcome) {
+	r := p.reception
+	switch out.Kind {
+	case broker.Acked:
+		p.ack()
+	case broker.Paused:
+		p.offer()
+	case broker.Rejected:
+		p.bury(p.history.failed(out.Reason, time.Now()))
+	default:
+		now := time.Now()
+		h := p.history.failed(out.Reason, now)
+		switch {
+		case h.deliveries >= r.limits.MaxDeliveries:
+			if h.reason == "" {
+				h.reason = "the handler asked for a retry each time"
+			}
+			h.reason = fmt.Sprintf("delivered %d times: %s", h.deliveries, h.reason)
+			p.bury(h)
+		case out.After > 0:
+			h.notBefore = now.Add(out.After)
+			p.store(delayQueue(r.Name, step(out.After)), h)
+		default:
+			p.store(r.Name, h)
+		}
+	}
+}
+
+func (p *held) bury(h history) {
+	r := p.reception
+	r.driver.log.Warn("event moved to the dead letters", "subscription", r.Name, "event", p.delivery.MessageId, "err", h.reason)
+	p.store(deadQueue(r.Name), h)
+}
+
+// store puts the message into a queue with a new history, and acknowledges the
+// delivery once the broker has confirmed that. Until then, and if the time to
+// settle ends first, the delivery is the broker's to repeat.
+func (p *held) store(queue string, h history) {
+	r := p.reception
+	for {
+		err := r.outbox.send(r.settling, "", queue, func() (amqp.Publishing, error) { return copyOf(p.delivery, h), nil })
+		if err == nil {
+			p.ack()
+			return
+		}
+		if !errors.Is(err, broker.ErrUnroutable) {
+			r.driver.log.Warn("delivery not settled; the broker repeats it", "subscription", r.Name, "event", p.delivery.MessageId, "err", err)
+			return
+		}
+		// Somebody deleted the queue.
+		r.driver.log.Warn("queue is missing; declaring it again", "queue", queue, "err", err)
+		if err := r.declare(r.settling); err != nil {
+			r.driver.log.Warn("queue not declared", "queue", queue, "err", err)
+		}
+		select {
+		case <-r.settling.Done():
+			return
+		case <-time.After(mostRedial):
+		}
+	}
+}
+
+// ack tells the broker that the delivery is dealt with. If the connection is
+// lost it delivers again, as it must.
+func (p *held) ack() {
+	if err := p.delivery.Ack(false); err != nil {
+		p.reception.driver.log.Debug("acknowledgement lost; the broker repeats the delivery",
+			"subscription", p.reception.Name, "event", p.delivery.MessageId, "err", err)
+	}
+}
