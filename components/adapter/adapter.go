@@ -67,6 +67,9 @@ func New(cfg Config, deps Deps) (*Adapter, error) {
 	if err := errors.Join(invalid, err); err != nil {
 		return nil, err
 	}
+	if cfg.TokenFile != "" {
+		deps.Transport = client.Bearer(deps.Transport, client.TokenFile(cfg.TokenFile))
+	}
 	api, err := client.New(a.Spec.HyperfleetAPI.URL, deps.Transport, a.Spec.HyperfleetAPI.Timeout.Duration)
 	if err != nil {
 		return nil, err

@@ -210,8 +210,12 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 func TestReadyWhileTheAPIAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api, health := newFakeAPI(), service.NewHealth()
-		down := false
+		down, refused := false, false
 		cfg := adapter.DefaultConfig()
+		cfg.TokenFile = filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(cfg.TokenFile, []byte("t0ken\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		cfg.APIURL, cfg.Broker = "http://localhost:8080", &v1alpha1.SubscriberBroker{Type: "stub"}
 		cfg.Adapter = &v1alpha1.AdapterConfig{Spec: v1alpha1.AdapterConfigSpec{AdapterType: "dns", JobTemplate: v1alpha1.JobTemplate{Image: "x"}}}
 		cfg.Adapter.Name = "dns-adapter"
@@ -220,6 +224,9 @@ func TestReadyWhileTheAPIAnswers(t *testing.T) {
 			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 				if down {
 					return nil, errors.New("connection refused")
+				}
+				if refused || r.Header.Get("Authorization") != "Bearer t0ken" {
+					return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody}, nil
 				}
 				return api.RoundTrip(r)
 			})})
@@ -242,6 +249,10 @@ func TestReadyWhileTheAPIAnswers(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := ready(); got != http.StatusServiceUnavailable {
 			t.Errorf("without an answer for a minute: %d", got)
+		}
+		down, refused = false, true
+		if got := ready(); got != http.StatusServiceUnavailable {
+			t.Errorf("with a token that the API does not take: %d", got)
 		}
 	})
 }

@@ -25,6 +25,9 @@ type Config struct {
 	APIURL string
 	// APITimeout bounds one request to it.
 	APITimeout time.Duration
+	// TokenFile has the bearer token for the API; it may change at any time.
+	// "" = none is sent, unless Deps.Transport does.
+	TokenFile string
 	// Broker of an AdapterConfig that names none.
 	Broker *v1alpha1.SubscriberBroker
 	// Concurrency is how many events are handled at once.

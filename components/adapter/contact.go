@@ -13,7 +13,8 @@ import (
 // recently is how long an answer of the API says that it can be reached.
 const recently = 15 * time.Second
 
-// contact is the API, and when it last answered. Any answer will do.
+// contact is the API, and when it last answered. Any answer will do that it
+// would not take back a moment later.
 type contact struct {
 	api  *client.Client
 	last atomic.Int64 // Unix nanoseconds
@@ -32,7 +33,7 @@ func (c *contact) Report(ctx context.Context, typ fleet.ResourceType, id string,
 }
 
 func (c *contact) note(err error) {
-	if code := fleet.ErrorCode(err); code != fleet.Unavailable && code != fleet.Internal {
+	if code := fleet.ErrorCode(err); !code.Passing() && code != fleet.Internal {
 		c.last.Store(time.Now().UnixNano())
 	}
 }

@@ -3,6 +3,7 @@ module github.com/hyperfleet/hyperfleet/components/hyperfleet
 go 1.26.0
 
 require (
+	github.com/go-jose/go-jose/v4 v4.1.9
 	github.com/hyperfleet/hyperfleet/components/adapter v0.0.0
 	github.com/hyperfleet/hyperfleet/components/api v0.0.0
 	github.com/hyperfleet/hyperfleet/components/jobs v0.0.0
@@ -26,7 +27,6 @@ require (
 	github.com/cloudevents/sdk-go/v2 v2.16.2 // indirect
 	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
 	github.com/fxamacker/cbor/v2 v2.9.1 // indirect
-	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/google/uuid v1.6.0 // indirect

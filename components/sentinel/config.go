@@ -27,6 +27,9 @@ type Config struct {
 	// APIURL and APITimeout are for SentinelConfigs without hyperfleetAPI.
 	APIURL     string
 	APITimeout time.Duration
+	// TokenFile has the bearer token for the API; it may change at any time.
+	// "" = none is sent, unless Deps.Transport does.
+	TokenFile string
 	// Broker is for SentinelConfigs without broker; nil means that they need one.
 	Broker *v1alpha1.PublisherBroker
 }

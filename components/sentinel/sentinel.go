@@ -57,6 +57,9 @@ func New(cfg Config, deps Deps) (*Sentinel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register the sentinel's metrics: %w", err)
 	}
+	if cfg.TokenFile != "" {
+		deps.Transport = client.Bearer(deps.Transport, client.TokenFile(cfg.TokenFile))
+	}
 	s := &Sentinel{deps: deps}
 	for _, c := range configs {
 		u, err := newUnit(c, deps.Transport)

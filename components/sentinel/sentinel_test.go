@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -207,3 +209,36 @@ func get(h http.Handler, path string) string {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Body.String()
 }
+
+func TestTheTokenOfTheFileIsSent(t *testing.T) {
+	cfg := regions(t)
+	cfg.TokenFile = filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(cfg.TokenFile, []byte("t0ken\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan string, 1)
+	s, err := New(cfg, deps(stub.New(), roundTrip(func(r *http.Request) (*http.Response, error) {
+		select {
+		case sent <- r.Header.Get("Authorization"):
+		default:
+		}
+		return nil, errors.New("connection refused")
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	if got := <-sent; got != "Bearer t0ken" {
+		t.Errorf("sent %q", got)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -8,8 +8,8 @@ import (
 
 // banner tells the user where everything is and what to type next.
 type banner struct {
-	apiURL, metricsURL, psql, dataDir, logFile string
-	temporary                                  bool
+	apiURL, metricsURL, psql, dataDir, logFile, token string
+	temporary                                         bool
 }
 
 func (b banner) print(w io.Writer) {
@@ -25,6 +25,7 @@ func (b banner) print(w io.Writer) {
 		{"psql", b.psql},
 		{"data directory", fmt.Sprintf("%s (%s)", b.dataDir, kept)},
 		{"log", b.logFile},
+		{"admin's token", b.token + " (24 hours; dev.env has it)"},
 	} {
 		fmt.Fprintf(t, "  %s\t%s\n", row[0], row[1])
 	}
@@ -32,8 +33,8 @@ func (b banner) print(w io.Writer) {
 	fmt.Fprintf(w, `
 Type next:
   . %s/dev.env
-  curl -X POST $HYPERFLEET_URL/clusters -H 'Content-Type: application/json' -d @docs/examples/cluster.json
-  curl $HYPERFLEET_URL/clusters
+  curl -H "Authorization: Bearer $HYPERFLEET_TOKEN" -H 'Content-Type: application/json' -d @docs/examples/cluster.json $HYPERFLEET_URL/clusters
+  curl -H "Authorization: Bearer $HYPERFLEET_TOKEN" $HYPERFLEET_URL/clusters
 
 `, quoteIfNeeded(b.dataDir))
 }

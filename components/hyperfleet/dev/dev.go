@@ -33,7 +33,9 @@ type stack struct {
 	registry    *prometheus.Registry
 	health      *service.Health
 	broker      *stub.Broker
-	client      *client.Client
+	issuer      *issuer
+	token       string         // of an admin, for the user
+	client      *client.Client // of the demo
 	baseURL     string
 	transport   *http.Transport
 }
@@ -73,12 +75,20 @@ func (s *stack) open(ctx context.Context) error {
 	}
 	s.baseURL = "http://" + s.api.Addr().String()
 	s.transport = &http.Transport{MaxIdleConnsPerHost: 64}
-	if s.client, err = client.New(s.baseURL, s.transport, requestTimeout); err != nil {
+	if s.issuer, err = openIssuer(s.dir); err != nil {
+		return err
+	}
+	if s.token, err = s.issuer.token("dev-admin", holder{Role: "admin"}); err != nil {
+		return err
+	}
+	demo := client.Bearer(s.transport, s.issuer.tokens("demo", holder{Role: "editor"}))
+	if s.client, err = client.New(s.baseURL, demo, requestTimeout); err != nil {
 		return fmt.Errorf("make the API client: %w", err)
 	}
 	return writeEnv(s.dir.join("dev.env"), []variable{
 		{"HYPERFLEET_URL", s.baseURL},
 		{"DATABASE_URL", s.databaseURL.Reveal()},
+		{"HYPERFLEET_TOKEN", s.token},
 	})
 }
 

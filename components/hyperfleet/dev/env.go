@@ -9,16 +9,21 @@ import (
 // variable is one line of dev.env.
 type variable struct{ name, value string }
 
-// writeEnv writes the variables for a shell to source. The file is renamed into
-// place, so that whoever waits for it never reads half of it, and is for its
-// owner alone, because a database's address may hold a password.
+// writeEnv writes the variables for a shell to source. Whoever waits for the
+// file never reads half of it; it is for its owner alone, because it holds a
+// token and a database's address may hold a password.
 func writeEnv(path string, vars []variable) error {
 	var b strings.Builder
 	for _, v := range vars {
 		fmt.Fprintf(&b, "%s=%s\n", v.name, quote(v.value))
 	}
+	return writePrivate(path, []byte(b.String()))
+}
+
+// writePrivate puts a file into place whole, readable by its owner alone.
+func writePrivate(path string, text []byte) error {
 	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(b.String()), 0o600); err != nil {
+	if err := os.WriteFile(tmp, text, 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := os.Rename(tmp, path); err != nil {

@@ -96,6 +96,7 @@ func (s *stack) welcome(ctx context.Context) error {
 		psql:       "psql " + quote(s.databaseURL.Reveal()),
 		dataDir:    s.dir.path,
 		logFile:    s.logFile.Name(),
+		token:      s.token,
 		temporary:  s.dir.temporary,
 	}.print(s.cfg.Out)
 	if s.cfg.Demo {
@@ -124,20 +125,37 @@ func (s *stack) nameClusters(ctx context.Context) error {
 func (s *stack) newAPI() (*api.API, error) {
 	cfg := api.DefaultConfig()
 	cfg.DatabaseURL, cfg.Migrate = s.databaseURL, true
-	cfg.Auth.Mode = "disabled"
+	adapters, _, err := configs()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, a := range adapters {
+		names = append(names, a.Spec.AdapterType)
+	}
+	s.issuer.trust(&cfg.Auth, names)
 	return api.New(cfg, api.Deps{Log: s.log, Registry: s.registry, Health: s.health, Listener: s.api})
+}
+
+// configs are those of the adapters and of the sentinels.
+func configs() ([]v1alpha1.AdapterConfig, []v1alpha1.SentinelConfig, error) {
+	_, adapters, err := v1alpha1.Decode(bytes.NewReader(adapterConfigs))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the adapters' configuration: %w", err)
+	}
+	sentinels, _, err := v1alpha1.Decode(bytes.NewReader(sentinelConfigs))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the sentinels' configuration: %w", err)
+	}
+	return adapters, sentinels, nil
 }
 
 // newWorkers makes the sentinels and the adapters. The adapters come first:
 // their subscriptions must exist before the first event.
 func (s *stack) newWorkers() ([]service.Part, error) {
-	_, adapters, err := v1alpha1.Decode(bytes.NewReader(adapterConfigs))
+	adapters, sentinels, err := configs()
 	if err != nil {
-		return nil, fmt.Errorf("read the adapters' configuration: %w", err)
-	}
-	sentinels, _, err := v1alpha1.Decode(bytes.NewReader(sentinelConfigs))
-	if err != nil {
-		return nil, fmt.Errorf("read the sentinels' configuration: %w", err)
+		return nil, err
 	}
 	var parts []service.Part
 	runner := adapter.NewDirRunner(s.dir.join("jobs"), s.runJob, s.log)
@@ -167,8 +185,10 @@ func (s *stack) newAdapter(cfg v1alpha1.AdapterConfig, runner adapter.Runner) (*
 		return s.broker.Subscriber(spec.Topic, spec.Subscription, spec.Limits), nil
 	}
 	s.broker.Subscriber(clusterTopic(), cfg.Spec.Broker.Subscription, broker.Limits{})
+	name := cfg.Spec.AdapterType
 	return adapter.New(c, adapter.Deps{
-		Log: s.log, Registry: s.registry, Health: s.health, Transport: s.transport, Subscriber: subscribe, Runner: runner,
+		Log: s.log, Registry: s.registry, Health: s.health, Subscriber: subscribe, Runner: runner,
+		Transport: client.Bearer(s.transport, s.issuer.tokens("adapter-"+name, holder{Role: "adapter", Adapter: name})),
 	})
 }
 
@@ -176,7 +196,8 @@ func (s *stack) newSentinel(configs []v1alpha1.SentinelConfig) (*sentinel.Sentin
 	c := sentinel.DefaultConfig()
 	c.Sentinels, c.APIURL = configs, s.baseURL
 	return sentinel.New(c, sentinel.Deps{
-		Log: s.log, Registry: s.registry, Health: s.health, Transport: s.transport,
+		Log: s.log, Registry: s.registry, Health: s.health,
+		Transport: client.Bearer(s.transport, s.issuer.tokens("sentinel", holder{Role: "sentinel"})),
 		Publisher: func(_ context.Context, c v1alpha1.SentinelConfig) (broker.Publisher, error) {
 			return s.broker.Publisher(c.Spec.Broker.Topic), nil
 		},

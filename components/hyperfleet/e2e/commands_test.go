@@ -19,10 +19,17 @@ import (
 )
 
 // cmdAPI is `api METHOD PATH STATUS [BODY-FILE]`: one request as curl would
-// send it. The answer is the script's stdout.
+// send it, as an admin. The answer is the script's stdout.
 func cmdAPI(ts *testscript.TestScript, neg bool, args []string) {
+	ask(ts, neg, args, "Bearer "+shared.token)
+}
+
+// cmdStranger is `stranger METHOD PATH STATUS [BODY-FILE]`: the same without a token.
+func cmdStranger(ts *testscript.TestScript, neg bool, args []string) { ask(ts, neg, args, "") }
+
+func ask(ts *testscript.TestScript, neg bool, args []string, authorization string) {
 	if neg || len(args) < 3 || len(args) > 4 {
-		ts.Fatalf("usage: api METHOD PATH STATUS [BODY-FILE]")
+		ts.Fatalf("usage: METHOD PATH STATUS [BODY-FILE]")
 	}
 	want, err := strconv.Atoi(args[2])
 	ts.Check(err)
@@ -36,6 +43,9 @@ func cmdAPI(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)

@@ -26,6 +26,7 @@ const ceiling = 2 * time.Minute
 var shared struct {
 	api     *client.Client
 	baseURL string
+	token   string
 	dataDir string
 }
 
@@ -66,8 +67,8 @@ func runOnStack(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	shared.dataDir, shared.baseURL = data, env["HYPERFLEET_URL"]
-	if shared.api, err = client.New(shared.baseURL, nil, ceiling); err != nil {
+	shared.dataDir, shared.baseURL, shared.token = data, env["HYPERFLEET_URL"], env["HYPERFLEET_TOKEN"]
+	if shared.api, err = client.New(shared.baseURL, client.Bearer(nil, client.TokenText(shared.token)), ceiling); err != nil {
 		return 0, err
 	}
 	return m.Run(), nil
@@ -117,11 +118,25 @@ func TestScenarios(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"api":    cmdAPI,
-			"create": cmdCreate,
-			"await":  cmdAwait,
-			"story":  cmdStory,
-			"shards": cmdShards,
+			"api":      cmdAPI,
+			"stranger": cmdStranger,
+			"create":   cmdCreate,
+			"await":    cmdAwait,
+			"story":    cmdStory,
+			"shards":   cmdShards,
 		},
 	})
+}
+
+func TestWhatIsSecretIsForItsOwnerAlone(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"dev.env", "issuer.key", "issuer.jwks", "hyperfleet.log"} {
+		info, err := os.Stat(filepath.Join(shared.dataDir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %s", name, info.Mode().Perm())
+		}
+	}
 }

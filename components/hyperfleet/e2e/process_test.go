@@ -135,9 +135,10 @@ func dataDirOf(t *testing.T) string {
 func TestKillAndRestart(t *testing.T) {
 	t.Parallel()
 	binary, dir := program(t), dataDirOf(t)
-	var ids []string
+	var ids, tokens []string
 	for round := range rounds(t) {
 		p := startProcess(t, binary, dir)
+		tokens = append(tokens, p.env["HYPERFLEET_TOKEN"])
 		id, err := p.create(t, fmt.Sprintf("killed-%d", round))
 		if err != nil {
 			t.Fatalf("create: %v\n%s", err, p.out)
@@ -152,6 +153,7 @@ func TestKillAndRestart(t *testing.T) {
 	}
 
 	p := startProcess(t, binary, dir)
+	p.env["HYPERFLEET_TOKEN"] = tokens[0] // it outlives the process that signed it
 	api := p.client(t)
 	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
 	defer cancel()
@@ -193,7 +195,7 @@ func checkOneJobPerAttempt(t *testing.T, dir string, ids []string) {
 
 func (p *process) client(t *testing.T) *client.Client {
 	t.Helper()
-	api, err := client.New(p.env["HYPERFLEET_URL"], nil, ceiling)
+	api, err := client.New(p.env["HYPERFLEET_URL"], client.Bearer(nil, client.TokenText(p.env["HYPERFLEET_TOKEN"])), ceiling)
 	if err != nil {
 		t.Fatal(err)
 	}

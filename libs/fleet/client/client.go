@@ -35,7 +35,8 @@ type Client struct {
 }
 
 // New returns a client of the API at baseURL (http or https, host, optionally
-// a path). rt carries the requests; nil means a transport of its own. timeout
+// a path). rt carries the requests, with a token if it is a [Bearer]; nil means
+// a transport of its own. timeout
 // bounds each call, reading of the answer included; 0 leaves that to the
 // caller's context.
 func New(baseURL string, rt http.RoundTripper, timeout time.Duration) (*Client, error) {
@@ -51,8 +52,7 @@ func New(baseURL string, rt http.RoundTripper, timeout time.Duration) (*Client, 
 		return nil, fmt.Errorf("API timeout %s: must not be negative", timeout)
 	}
 	if rt == nil {
-		rt = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 64,
-			IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second}
+		rt = newTransport()
 	}
 	return &Client{base: strings.TrimRight(u.String(), "/") + "/v1/", timeout: timeout, http: &http.Client{
 		Transport: rt,
@@ -63,6 +63,11 @@ func New(baseURL string, rt http.RoundTripper, timeout time.Duration) (*Client, 
 
 // errNotModified is the answer to If-None-Match that nothing has changed.
 var errNotModified = errors.New("not modified")
+
+func newTransport() *http.Transport {
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 64,
+		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second}
+}
 
 // call is one request. A nil body sends none; a nil answer reads none.
 type call struct {

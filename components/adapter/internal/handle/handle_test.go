@@ -147,6 +147,8 @@ func TestHandle(t *testing.T) {
 		{"a Job that exists already is success", world{dns: "Complete", exists: true}, broker.Acked, []string{intent}, []string{jobName}},
 		{"a resource that is gone is acknowledged", world{get: code(fleet.NotFound)}, broker.Acked, nil, nil},
 		{"an API that is away pauses", world{get: code(fleet.Unavailable)}, broker.Paused, nil, nil},
+		{"an API that does not take the token now pauses", world{get: code(fleet.Unauthenticated)}, broker.Paused, nil, nil},
+		{"an API that is asked too often pauses", world{get: code(fleet.RateLimited)}, broker.Paused, nil, nil},
 		{"an API that answers oddly puts the event off", world{get: code(fleet.Internal)}, broker.Retried, nil, nil},
 		{"a missing dependency is Pending with the reason", world{}, broker.Acked, []string{"Pending a1: waiting for validation"}, nil},
 		{"a dependency that is not Complete is Pending", world{dns: "Running"}, broker.Acked, []string{"Pending a1: waiting for validation"}, nil},
