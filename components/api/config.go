@@ -17,11 +17,13 @@ import (
 )
 
 // Auth says whose tokens are trusted and what their holders may do.
-type (
-	Auth    = auth.Config
-	Issuer  = auth.Issuer
-	Binding = auth.Binding
-)
+type Auth = auth.Config
+
+// Issuer is who signs tokens that are trusted.
+type Issuer = auth.Issuer
+
+// Binding makes a principal of a token.
+type Binding = auth.Binding
 
 // Config is what an operator sets.
 type Config struct {

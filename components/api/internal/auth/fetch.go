@@ -79,7 +79,7 @@ func fetchKeys(ctx context.Context, client *http.Client, from string) ([]jose.JS
 	if err != nil {
 		return nil, fmt.Errorf("fetch keys: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("fetch keys: %s answered %s", from, resp.Status)
 	}
