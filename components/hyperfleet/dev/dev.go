@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -55,14 +56,13 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	return s.run(ctx)
 }
 
-// open takes what can be refused, cheapest first: ports, directory, database.
+// open takes what can be refused: first ports and directory, where every
+// problem is named at once, then the database.
 func (s *stack) open(ctx context.Context) error {
-	if err := s.listen(ctx); err != nil {
-		return err
-	}
+	problem := s.listen(ctx)
 	var err error
-	if s.dir, err = openDataDir(s.cfg.DataDir); err != nil {
-		return err
+	if s.dir, err = openDataDir(s.cfg.DataDir); problem != nil || err != nil {
+		return errors.Join(problem, err)
 	}
 	s.logFile, err = os.OpenFile(s.dir.join("hyperfleet.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *stack) open(ctx context.Context) error {
 	if err := s.openDatabase(ctx); err != nil {
 		return err
 	}
-	s.baseURL = "http://" + s.api.Addr().String()
+	s.baseURL = urlOf(s.api)
 	s.transport = &http.Transport{MaxIdleConnsPerHost: 64}
 	if s.issuer, err = openIssuer(s.dir); err != nil {
 		return err
@@ -109,6 +109,15 @@ func (s *stack) listen(ctx context.Context) error {
 		*l.to = ln
 	}
 	return nil
+}
+
+// urlOf is where this machine reaches a listener, also one on every interface.
+func urlOf(ln net.Listener) string {
+	addr, ok := ln.Addr().(*net.TCPAddr)
+	if ok && addr.IP.IsUnspecified() {
+		return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port))
+	}
+	return "http://" + ln.Addr().String()
 }
 
 func (s *stack) openDatabase(ctx context.Context) error {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sethvargo/go-retry"
+
 	"github.com/hyperfleet/hyperfleet/components/adapter"
 	"github.com/hyperfleet/hyperfleet/components/api"
 	"github.com/hyperfleet/hyperfleet/components/jobs"
@@ -17,6 +19,10 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
+
+// databaseWait is how long a database of the user's may take to answer: someone
+// watches the terminal.
+const databaseWait = 5 * time.Second
 
 // requestTimeout bounds one request of a component to the API.
 const requestTimeout = 10 * time.Second
@@ -46,11 +52,11 @@ func (s *stack) run(ctx context.Context) error {
 		{Name: "admin", Run: func(ctx context.Context) error {
 			return service.Serve(ctx, s.admin, service.AdminHandler(s.health, s.registry), s.log)
 		}},
-		{Name: "workers", Run: func(context.Context) error {
+		{Name: "workers", Run: func(serving context.Context) error {
 			defer stopServing()
 			working, stop := context.WithCancel(ctx)
 			defer stop()
-			defer context.AfterFunc(serving, stop)()
+			defer context.AfterFunc(serving, stop)() // also when another part fails
 			return s.work(working, workers)
 		}},
 	}
@@ -87,12 +93,21 @@ func unlessStopped(ctx context.Context, err error) error {
 }
 
 func (s *stack) welcome(ctx context.Context) error {
-	if err := s.nameClusters(ctx); err != nil {
+	// Until it answers: how long it waits for its database is the API's own
+	// decision, and what keeps it from serving is its own to say.
+	err := retry.Do(ctx, retry.NewConstant(50*time.Millisecond), func(ctx context.Context) error {
+		err := s.nameClusters(ctx)
+		if fleet.ErrorCode(err) == fleet.Unavailable {
+			return retry.RetryableError(err)
+		}
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("wait for the API: %w", err)
 	}
 	banner{
 		apiURL:     s.baseURL,
-		metricsURL: "http://" + s.admin.Addr().String() + "/metrics",
+		metricsURL: urlOf(s.admin) + "/metrics",
 		psql:       "psql " + quote(s.databaseURL.Reveal()),
 		dataDir:    s.dir.path,
 		logFile:    s.logFile.Name(),
@@ -124,7 +139,7 @@ func (s *stack) nameClusters(ctx context.Context) error {
 
 func (s *stack) newAPI() (*api.API, error) {
 	cfg := api.DefaultConfig()
-	cfg.DatabaseURL, cfg.Migrate = s.databaseURL, true
+	cfg.DatabaseURL, cfg.DatabaseWait, cfg.Migrate = s.databaseURL, databaseWait, true
 	adapters, _, err := configs()
 	if err != nil {
 		return nil, err

@@ -120,6 +120,29 @@ func TestSignalsEndEverything(t *testing.T) {
 	}
 }
 
+// TestALostDatabaseEndsEverything kills the database below the stack: it must
+// not stay as a half that looks alive.
+func TestALostDatabaseEndsEverything(t *testing.T) {
+	t.Parallel()
+	dir := dataDirOf(t)
+	p := startProcess(t, program(t), dir)
+	for _, line := range postgresOf(t, dir) {
+		pid, err := strconv.Atoi(strings.Fields(line)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = syscall.Kill(pid, syscall.SIGKILL) // a process of the database that is gone already is what is wanted
+	}
+	select {
+	case err := <-p.ended:
+		if err == nil || !strings.Contains(p.out.String(), "PostgreSQL ended") {
+			t.Errorf("hyperfleet dev ended with %v\n%s", err, p.out)
+		}
+	case <-time.After(ceiling):
+		t.Fatalf("hyperfleet dev goes on %s without its database\n%s", ceiling, p.out)
+	}
+}
+
 func dataDirOf(t *testing.T) string {
 	t.Helper()
 	dir, err := searchableDir()
