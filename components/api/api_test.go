@@ -155,7 +155,7 @@ func TestTheClientAndTheAPIUnderstandEachOther(t *testing.T) {
 	if n != 1 {
 		t.Errorf("listed %d", n)
 	}
-	if err := r.Delete(ctx, fleet.Clusters, c.ID); err != nil {
+	if err := r.ForceDelete(ctx, fleet.Clusters, c.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Get(ctx, fleet.Clusters, c.ID); fleet.ErrorCode(err) != fleet.NotFound {

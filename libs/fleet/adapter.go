@@ -56,9 +56,17 @@ func Participants(t ResourceType, known []Adapter, reported []AdapterStatus) []A
 	var part []Adapter
 	for _, a := range known {
 		has := slices.ContainsFunc(reported, func(r AdapterStatus) bool { return r.AdapterName == a.Name })
-		if slices.Contains(a.RequiredFor, t) || has && a.HasDeletion && slices.Contains(a.ResourceTypes, t) {
+		if slices.Contains(a.RequiredFor, t) || has && a.deletes(t) {
 			part = append(part, a)
 		}
 	}
 	return part
+}
+
+// deletes says whether an instance has something to do when a resource of type
+// t is deleted; another instance may be about other types.
+func (a Adapter) deletes(t ResourceType) bool {
+	return slices.ContainsFunc(a.Instances, func(i AdapterInstance) bool {
+		return i.HasDeletion && slices.Contains(i.ResourceTypes, t)
+	})
 }

@@ -12,7 +12,7 @@ const (
 // TypeInfo is what differs between resource types.
 type TypeInfo struct {
 	Type      ResourceType
-	Owner     ResourceType // type of the resource that each one belongs to; "" = none
+	Owner     ResourceType // type of the resource that each one belongs to; "" = none; owners have none
 	Kind      string       // "Cluster"
 	ListKind  string       // "ClusterList"
 	EventType string       // CloudEvents type

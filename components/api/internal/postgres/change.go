@@ -2,10 +2,9 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/rollup"
@@ -13,118 +12,70 @@ import (
 )
 
 const (
-	// lockSQL reads the row as it is once the lock is held. The clock is read
-	// outside of the locking query, because inside it may be read before.
-	lockSQL = `
-		WITH locked AS MATERIALIZED (
-			SELECT ` + columns + ` FROM {resources}
-			WHERE id = $1 AND deleted_at IS NULL AND ($2 OR tenant = ANY($3::text[])) FOR UPDATE)
-		SELECT locked.*, clock_timestamp() AS now FROM locked`
-
 	sameSpecSQL = `SELECT spec = $2::jsonb FROM {resources} WHERE id = $1`
 
 	saveDesiredSQL = `
-		UPDATE {resources} SET spec = $2, labels = $3, status = $4, generation = $5, deleted_at = $6,
-			desired_version = desired_version + 1, updated_at = $7, touched_at = $7
+		UPDATE {resources} SET spec = $2, labels = $3, status = $4, generation = $5, paused = $6, deletion_protection = $7,
+			deletion_at = $8, deleted_at = $9, desired_version = desired_version + 1, updated_at = $10, touched_at = $10
 		WHERE id = $1`
 
 	saveStatusSQL = `
-		UPDATE {resources} SET status = $2, reports_version = reports_version + 1, touched_at = $3 WHERE id = $1`
-
-	touchSQL = `UPDATE {resources} SET touched_at = $2 WHERE id = $1`
-
-	// scheduleSQL: of two wake-ups the earlier stays; every one counts.
-	scheduleSQL = `
-		UPDATE {schedule} SET ready = $2, phase = $3, generation = $4, transitioned_at = $5,
-			base = coalesce($6::timestamptz, base), repeat = CASE WHEN $6::timestamptz IS NULL THEN repeat ELSE 0 END,
-			wakes = wakes + $7, wake_at = least(wake_at, $8::timestamptz),
-			wake_reason = CASE WHEN $8::timestamptz < coalesce(wake_at, 'infinity') THEN $9 ELSE wake_reason END
+		UPDATE {resources} SET status = $2, reports_version = reports_version + 1, touched_at = $3, worked = worked OR $4
 		WHERE id = $1`
 
-	moveSQL = `UPDATE {schedule} SET labels = $2, shard_key = $3 WHERE id = $1`
-
-	unscheduleSQL = `DELETE FROM {schedule} WHERE id = $1`
+	touchSQL = `UPDATE {resources} SET touched_at = $2 WHERE id = $1`
 )
 
-// Change gives the whole new labels and spec of a resource; nil labels are
-// none, and a nil spec is an empty one. It runs under the row's lock, so it is
-// pure and quick, and may run more than once; its error is returned as it is.
-type Change = func(fleet.Resource) (labels map[string]string, spec json.RawMessage, err error)
+// Desired is what users may change of a resource. Nil labels are none, and a
+// nil spec is an empty one.
+type Desired struct {
+	Labels    map[string]string
+	Spec      json.RawMessage
+	Paused    bool
+	Protected bool
+}
+
+// Change gives the whole new desired state of a resource. It runs under the
+// row's lock, so it is pure and quick, and may run more than once; its error is
+// returned as it is.
+type Change = func(fleet.Resource) (Desired, error)
 
 // Check is asked under the row's lock whether a write may go on; its error is
 // returned as it is. It is pure and quick, and may run more than once; nil
 // lets everything go on.
 type Check = func(fleet.Resource) error
 
-// wake is a moment from which on a resource is due, and why.
-type wake struct {
-	at  time.Time
-	why fleet.Reason
+// saveDesired stores r's desired state and deletion, with the status that goes
+// with it.
+func (x *tx) saveDesired(ctx context.Context, r row, s fleet.Status, now time.Time) error {
+	return x.exec(ctx, saveDesiredSQL, r.ID, document(r.Spec), string(r.Labels), statusJSON(s), r.Generation,
+		r.Paused, r.Protected, r.DeletionAt, r.DeletedAt, now)
 }
 
-// locked is a resource under its row's lock at a moment of the database's clock.
-type locked struct {
-	row
-	fleet.Resource
-	now time.Time
-}
-
-// lock reads a resource that is not deleted and keeps others from writing it.
-func (x *tx) lock(ctx context.Context, t fleet.TypeInfo, sc Scope, id string) (locked, error) {
-	var l locked
-	if !isID(id) {
-		return l, notFound(t, id)
-	}
-	all, tenants := sc.args()
-	err := x.row(ctx, &l.row, lockSQL, id, all, tenants)
-	if errors.Is(err, sql.ErrNoRows) {
-		return l, notFound(t, id)
-	}
-	if err != nil {
-		return l, err
-	}
-	l.now = after(l.TouchedAt, l.row.Now)
-	l.Resource, err = l.row.resource(t)
-	return l, err
-}
-
-// reschedule follows a change of the resource; base is set by reports only.
-func (x *tx) reschedule(ctx context.Context, id string, generation int64, s fleet.Status, base *time.Time, wakes []wake) error {
-	var first wake
-	for _, w := range wakes {
-		if first.at.IsZero() || w.at.Before(first.at) {
-			first = w
-		}
-	}
-	var at *time.Time
-	if len(wakes) > 0 {
-		at = &first.at
-	}
-	return x.exec(ctx, scheduleSQL, id, s.Phase == fleet.Ready, string(s.Phase), generation, s.LastTransitionTime.Time,
-		base, len(wakes), at, string(first.why))
-}
-
-// Patch changes labels and spec. What changes nothing changes nothing; a new
-// spec raises the generation and, like new labels, makes the resource due.
+// Patch changes the desired state. What changes nothing changes nothing; a new
+// spec raises the generation and, like new labels and the end of a pause, makes
+// the resource due. What is being deleted answers fleet.Conflict.
 func (s *Store) Patch(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, change Change) (fleet.Resource, error) {
-	var out fleet.Resource
-	var before fleet.Phase
-	var respecified, relabelled bool
+	var out, before fleet.Resource
 	err := s.within(ctx, t, func(ctx context.Context, x *tx) error {
-		l, err := x.lock(ctx, t, sc, id)
+		l, err := x.lock(ctx, sc, id)
 		if err != nil {
 			return err
 		}
-		before = l.Resource.Status.Phase
-		labels, spec, err := change(l.Resource)
+		before = l.Resource
+		if l.Deleting() {
+			return fleet.Errorf(fleet.Conflict, "%s is being deleted; it cannot change any more", l.title())
+		}
+		next, err := change(l.Resource)
 		if err != nil {
 			return err
 		}
-		relabelled = !maps.Equal(labels, l.Resource.Labels)
-		if respecified, err = x.differs(ctx, l.row, spec); err != nil {
-			return err
+		if t.Owner != "" {
+			if next.Labels, err = s.inherit(l.Resource.Labels, next.Labels, t); err != nil {
+				return err
+			}
 		}
-		if err := s.desire(ctx, x, t, l, labels, spec, relabelled, respecified); err != nil {
+		if err := s.desire(ctx, l, next); err != nil {
 			return err
 		}
 		out, err = x.get(ctx, t, id)
@@ -133,14 +84,33 @@ func (s *Store) Patch(ctx context.Context, t fleet.TypeInfo, sc Scope, id string
 	if err != nil {
 		return fleet.Resource{}, outward(ctx, "change "+t.Kind, err)
 	}
-	if respecified {
-		s.log.InfoContext(ctx, "spec changed", "cluster", id, "generation", out.Generation)
+	if out.ResourceVersion != before.ResourceVersion {
+		s.log.InfoContext(ctx, "changed", "cluster", id, "generation", out.Generation, "labels", out.Labels, "paused", out.Paused)
 	}
-	if relabelled {
-		s.log.InfoContext(ctx, "labels changed", "cluster", id)
-	}
-	s.phaseChanged(ctx, id, before, out.Status.Phase)
+	s.phaseChanged(ctx, id, before.Status.Phase, out.Status.Phase)
 	return out, nil
+}
+
+// inherit returns labels with the shard-key label of the owner, whose labels
+// (or at least that one) are given. To set another one is fleet.Invalid.
+func (s *Store) inherit(owner, labels map[string]string, t fleet.TypeInfo) (map[string]string, error) {
+	value, has := owner[s.shardKey]
+	given, set := labels[s.shardKey]
+	if set && (!has || given != value) {
+		return nil, invalid("/labels/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(s.shardKey),
+			"is inherited from the %s that the %s belongs to; leave it out, or change it there", kindOf(t.Owner), t.Kind)
+	}
+	if !has || set {
+		return labels, nil
+	}
+	out := map[string]string{s.shardKey: value}
+	maps.Copy(out, labels)
+	return out, nil
+}
+
+func kindOf(t fleet.ResourceType) string {
+	info, _ := t.Info()
+	return info.Kind
 }
 
 // differs asks PostgreSQL, because spelling and order of keys mean nothing.
@@ -153,63 +123,83 @@ func (x *tx) differs(ctx context.Context, r row, spec json.RawMessage) (bool, er
 	return !same, err
 }
 
-// desire stores new labels, a new spec, or both.
-func (s *Store) desire(ctx context.Context, x *tx, t fleet.TypeInfo, l locked, labels map[string]string, spec json.RawMessage, relabelled, respecified bool) error {
-	if !relabelled && !respecified {
-		return nil
-	}
-	generation, status := l.row.Generation, l.Resource.Status
-	var wakes []wake
-	if respecified {
-		generation++
-		status = rollup.Status(rollup.Input{
-			Required: s.required[t.Type], Generation: generation, Adapters: status.Adapters, Previous: status, Now: fleet.At(l.now),
-		})
-		wakes = append(wakes, wake{l.now, fleet.GenerationChanged})
-	}
-	if relabelled {
-		wakes = append(wakes, wake{l.now, fleet.Requested})
-		if err := x.exec(ctx, moveSQL, l.row.ID, labelsJSON(labels), labels[s.shardKey]); err != nil {
-			return err
-		}
-	}
-	if err := x.exec(ctx, saveDesiredSQL, l.row.ID, document(spec), labelsJSON(labels), statusJSON(status), generation, nil, l.now); err != nil {
+// desire stores what differs of a new desired state.
+func (s *Store) desire(ctx context.Context, l locked, d Desired) error {
+	respecified, err := l.tx.differs(ctx, l.row, d.Spec)
+	if err != nil {
 		return err
 	}
-	return x.reschedule(ctx, l.row.ID, generation, status, nil, wakes)
+	relabelled := !maps.Equal(d.Labels, l.Resource.Labels)
+	if !respecified && !relabelled && d.Paused == l.row.Paused && d.Protected == l.row.Protected {
+		return nil
+	}
+	next, status := l.row, l.Resource.Status
+	next.Paused, next.Protected = d.Paused, d.Protected
+	var p plan
+	if respecified {
+		next.Spec = d.Spec
+		next.Generation++
+		in := s.input(l, nil)
+		in.Generation = next.Generation
+		status = rollup.Status(in)
+		p.wakes = append(p.wakes, wake{l.now, fleet.GenerationChanged})
+	}
+	if relabelled {
+		next.Labels = json.RawMessage(labelsJSON(d.Labels))
+		p.wakes = append(p.wakes, wake{l.now, fleet.Requested})
+		if err := s.relabel(ctx, l, d.Labels); err != nil {
+			return err
+		}
+	}
+	if d.Paused != l.row.Paused {
+		p.park = &d.Paused
+		if !d.Paused {
+			p.base, p.wakes = &l.now, append(p.wakes, wake{l.now, fleet.Requested})
+		}
+	}
+	if err := l.tx.saveDesired(ctx, next, status, l.now); err != nil {
+		return err
+	}
+	return l.tx.reschedule(ctx, l.row.ID, next.Generation, status, p)
 }
 
-// Delete makes a tombstone: hidden, out of the schedule, its name free.
-func (s *Store) Delete(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, check Check) error {
-	var before fleet.Phase
-	err := s.within(ctx, t, func(ctx context.Context, x *tx) error {
-		l, err := x.lock(ctx, t, sc, id)
-		if err != nil {
-			return err
-		}
-		if check != nil {
-			if err := check(l.Resource); err != nil {
-				return err
-			}
-		}
-		before = l.Resource.Status.Phase
-		generation := l.row.Generation + 1
-		status := rollup.Status(rollup.Input{
-			Required: s.required[t.Type], Generation: generation, Deleted: true,
-			Adapters: l.Resource.Status.Adapters, Previous: l.Resource.Status, Now: fleet.At(l.now),
-		})
-		err = x.exec(ctx, saveDesiredSQL, id, document(l.row.Spec), string(l.row.Labels), statusJSON(status), generation, &l.now, l.now)
-		if err != nil {
-			return err
-		}
-		return x.exec(ctx, unscheduleSQL, id)
-	})
-	if err != nil {
-		return outward(ctx, "delete "+t.Kind, err)
+// relabel moves l in the schedule, and with a new shard key what belongs to it.
+func (s *Store) relabel(ctx context.Context, l locked, labels map[string]string) error {
+	if err := l.tx.exec(ctx, moveSQL, l.row.ID, labelsJSON(labels), labels[s.shardKey]); err != nil {
+		return err
 	}
-	s.log.InfoContext(ctx, "deleted", "cluster", id)
-	s.phaseChanged(ctx, id, before, fleet.Deleted)
+	value, has := labels[s.shardKey]
+	if old, had := l.Resource.Labels[s.shardKey]; has == had && value == old {
+		return nil
+	}
+	owned, err := l.lockOwned(ctx)
+	if err != nil {
+		return err
+	}
+	for _, child := range owned {
+		inherited := maps.Clone(child.Resource.Labels)
+		delete(inherited, s.shardKey)
+		if has {
+			inherited[s.shardKey] = value
+		}
+		if err := child.follow(ctx, inherited, value); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// follow gives l labels with its owner's shard key, also while it is deleted.
+func (l locked) follow(ctx context.Context, labels map[string]string, shardKey string) error {
+	next, status := l.row, l.Resource.Status
+	next.Labels = json.RawMessage(labelsJSON(labels))
+	if err := l.tx.exec(ctx, moveSQL, l.row.ID, labelsJSON(labels), shardKey); err != nil {
+		return err
+	}
+	if err := l.tx.saveDesired(ctx, next, status, l.now); err != nil {
+		return err
+	}
+	return l.tx.reschedule(ctx, l.row.ID, next.Generation, status, plan{wakes: []wake{{l.now, fleet.Requested}}})
 }
 
 func (s *Store) phaseChanged(ctx context.Context, id string, from, to fleet.Phase) {

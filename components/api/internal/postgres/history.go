@@ -7,13 +7,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hyperfleet/hyperfleet/components/api/internal/rollup"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 const (
 	visibleSQL = `
-		SELECT clock_timestamp() FROM {resources}
+		SELECT coalesce(owner_id, id) AS cluster, clock_timestamp() AS now FROM {resources}
 		WHERE id = $1 AND deleted_at IS NULL AND ($2 OR tenant = ANY($3::text[]))`
 
 	historySQL = `
@@ -54,7 +53,7 @@ func (s *Store) Reports(ctx context.Context, t fleet.TypeInfo, sc Scope, id stri
 	if err != nil {
 		return out, err
 	}
-	names, asOf, err := s.visible(ctx, t, sc, id)
+	names, seen, err := s.visible(ctx, t, sc, id)
 	if err != nil {
 		return out, err
 	}
@@ -75,30 +74,36 @@ func (s *Store) Reports(ctx context.Context, t fleet.TypeInfo, sc Scope, id stri
 		out.Continue = place{Query: query, ID: rows[limit-1].ID}.String()
 	}
 	for _, r := range rows {
-		out.Items = append(out.Items, r.report())
+		out.Items = append(out.Items, r.report(seen.Cluster))
 	}
-	out.AsOf = fleet.At(asOf)
+	out.AsOf = fleet.At(seen.Now)
 	return out, nil
 }
 
-// visible says when it saw that the resource exists for the scope, else fleet.NotFound.
-func (s *Store) visible(ctx context.Context, t fleet.TypeInfo, sc Scope, id string) (tables, time.Time, error) {
+// sight is a resource that exists for the scope, and when that was seen.
+type sight struct {
+	Cluster string    `db:"cluster"` // see [row.cluster]
+	Now     time.Time `db:"now"`
+}
+
+// visible says that the resource exists for the scope, else fleet.NotFound.
+func (s *Store) visible(ctx context.Context, t fleet.TypeInfo, sc Scope, id string) (tables, sight, error) {
 	names, err := of(t)
 	if err != nil {
-		return names, time.Time{}, err
+		return names, sight{}, err
 	}
 	if !isID(id) {
-		return names, time.Time{}, notFound(t, id)
+		return names, sight{}, notFound(t, id)
 	}
 	all, tenants := sc.args()
-	var at []time.Time
-	if err := s.statements.read(ctx, &at, names.sql(visibleSQL), id, all, tenants); err != nil {
-		return names, time.Time{}, outward(ctx, "find "+t.Kind, err)
+	var seen []sight
+	if err := s.statements.read(ctx, &seen, names.sql(visibleSQL), id, all, tenants); err != nil {
+		return names, sight{}, outward(ctx, "find "+t.Kind, err)
 	}
-	if len(at) == 0 {
-		return names, time.Time{}, notFound(t, id)
+	if len(seen) == 0 {
+		return names, sight{}, notFound(t, id)
 	}
-	return names, at[0], nil
+	return names, seen[0], nil
 }
 
 func noReport(id string) error {
@@ -107,7 +112,7 @@ func noReport(id string) error {
 
 // GetReport reads one entry of a resource's history.
 func (s *Store) GetReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id, reportID string) (fleet.Report, error) {
-	names, _, err := s.visible(ctx, t, sc, id)
+	names, seen, err := s.visible(ctx, t, sc, id)
 	if err != nil {
 		return fleet.Report{}, err
 	}
@@ -121,11 +126,11 @@ func (s *Store) GetReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id, r
 	if len(rows) == 0 {
 		return fleet.Report{}, noReport(reportID)
 	}
-	return rows[0].report(), nil
+	return rows[0].report(seen.Cluster), nil
 }
 
-// latest reads a report that must be its adapter's latest, else fleet.NotLatest.
-func (x *tx) latest(ctx context.Context, id, reportID string) (reportRow, error) {
+// mustLatest reads a report that must be its adapter's latest, else fleet.NotLatest.
+func (x *tx) mustLatest(ctx context.Context, id, reportID string) (reportRow, error) {
 	var r reportRow
 	if !isID(reportID) {
 		return r, noReport(reportID)
@@ -151,34 +156,31 @@ func (x *tx) latest(ctx context.Context, id, reportID string) (reportRow, error)
 // that is null is taken away. Any other report is fleet.NotLatest.
 func (s *Store) PatchReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id, reportID string, p fleet.ReportPatch) (fleet.Report, error) {
 	var out fleet.Report
-	err := s.within(ctx, t, func(ctx context.Context, x *tx) error {
-		l, err := x.lock(ctx, t, sc, id)
+	err := s.underLock(ctx, t, sc, id, func(ctx context.Context, l locked, owner *locked) error {
+		r, err := l.tx.mustLatest(ctx, id, reportID)
 		if err != nil {
 			return err
 		}
-		r, err := x.latest(ctx, id, reportID)
-		if err != nil {
-			return err
-		}
-		out = r.report()
+		out = r.report(l.cluster())
 		if p.Message != nil {
 			r.Message = *p.Message
 		}
 		if p.Data != nil {
 			r.Data = p.Data
 		}
-		err = x.row(ctx, &r, patchReportSQL, id, reportID, r.Message, document(r.Data))
+		err = l.tx.row(ctx, &r, patchReportSQL, id, reportID, r.Message, document(r.Data))
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil // it said so already
 		}
 		if err != nil {
 			return err
 		}
-		out = r.report()
-		if err := x.exec(ctx, upsertReportSQL, id, r.AdapterName, r.ID, r.Message, document(r.Data)); err != nil {
+		out = r.report(l.cluster())
+		if err := l.latest(ctx, out); err != nil {
 			return err
 		}
-		_, err = s.corrected(ctx, x, t, l, withReport(l.Resource.Status.Adapters, out))
+		l.Resource.Status.Adapters = withReport(l.Resource.Status.Adapters, out)
+		_, err = s.corrected(ctx, l, owner)
 		return err
 	})
 	if err != nil {
@@ -191,24 +193,19 @@ func (s *Store) PatchReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id,
 // before it is the latest again. Any other report is fleet.NotLatest.
 func (s *Store) DeleteReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id, reportID string) error {
 	var before, phase fleet.Phase
-	err := s.within(ctx, t, func(ctx context.Context, x *tx) error {
-		l, err := x.lock(ctx, t, sc, id)
-		if err != nil {
-			return err
-		}
+	err := s.underLock(ctx, t, sc, id, func(ctx context.Context, l locked, owner *locked) error {
 		before = l.Resource.Status.Phase
-		r, err := x.latest(ctx, id, reportID)
+		r, err := l.tx.mustLatest(ctx, id, reportID)
 		if err != nil {
 			return err
 		}
-		if err := x.exec(ctx, deleteReportSQL, id, reportID); err != nil {
+		if err := l.tx.exec(ctx, deleteReportSQL, id, reportID); err != nil {
 			return err
 		}
-		adapters, err := x.restore(ctx, l, r.AdapterName)
-		if err != nil {
+		if l.Resource.Status.Adapters, err = l.restore(ctx, r.AdapterName); err != nil {
 			return err
 		}
-		phase, err = s.corrected(ctx, x, t, l, adapters)
+		phase, err = s.corrected(ctx, l, owner)
 		return err
 	})
 	if err != nil {
@@ -219,27 +216,25 @@ func (s *Store) DeleteReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id
 }
 
 // restore makes the newest report that an adapter has left its latest.
-func (x *tx) restore(ctx context.Context, l locked, adapter string) ([]fleet.AdapterStatus, error) {
+func (l locked) restore(ctx context.Context, adapter string) ([]fleet.AdapterStatus, error) {
 	adapters := withoutAdapter(l.Resource.Status.Adapters, adapter)
 	var r reportRow
-	err := x.row(ctx, &r, beforeSQL, l.row.ID, adapter)
+	err := l.tx.row(ctx, &r, beforeSQL, l.row.ID, adapter)
 	if errors.Is(err, sql.ErrNoRows) {
-		return adapters, x.exec(ctx, deleteLatestSQL, l.row.ID, adapter)
+		return adapters, l.tx.exec(ctx, deleteLatestSQL, l.row.ID, adapter)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find the report before: %w", err)
 	}
-	return withReport(adapters, r.report()), x.exec(ctx, upsertReportSQL, l.row.ID, adapter, r.ID, r.Message, document(r.Data))
+	before := r.report(l.cluster())
+	return withReport(adapters, before), l.latest(ctx, before)
 }
 
 // corrected rolls up after a correction, which is no report: nothing is put off.
-func (s *Store) corrected(ctx context.Context, x *tx, t fleet.TypeInfo, l locked, adapters []fleet.AdapterStatus) (fleet.Phase, error) {
-	status := rollup.Status(rollup.Input{
-		Required: s.required[t.Type], Generation: l.row.Generation, Now: fleet.At(l.now),
-		Adapters: adapters, Previous: l.Resource.Status,
-	})
-	if err := x.exec(ctx, saveStatusSQL, l.row.ID, statusJSON(status), l.now); err != nil {
+func (s *Store) corrected(ctx context.Context, l locked, owner *locked) (fleet.Phase, error) {
+	in, err := s.gather(ctx, l)
+	if err != nil {
 		return "", err
 	}
-	return status.Phase, x.reschedule(ctx, l.row.ID, l.row.Generation, status, nil, nil)
+	return s.settle(ctx, l, owner, conclude(in))
 }

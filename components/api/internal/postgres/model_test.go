@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"cmp"
-	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -102,7 +101,7 @@ func (w *world) delete() {
 		return
 	}
 	i := w.r.IntN(len(w.resources))
-	if err := w.s.Delete(w.t.Context(), clusters, all, w.resources[i].id, nil); err != nil {
+	if err := remove(w.t, w.s, all, w.resources[i].id, true); err != nil {
 		w.t.Fatal(err)
 	}
 	w.resources = slices.Delete(w.resources, i, i+1)
@@ -155,7 +154,7 @@ func (w *world) patchLabels() {
 	m := w.any()
 	set := w.labels()
 	before := get(w.t, w.s, m.id)
-	r := patch(w.t, w.s, m.id, func(r fleet.Resource) (map[string]string, json.RawMessage, error) { return set, r.Spec, nil })
+	r := patch(w.t, w.s, m.id, func(r fleet.Resource) (Desired, error) { return Desired{Labels: set, Spec: r.Spec}, nil })
 	if !gocmp.Equal(set, before.Labels) {
 		m.labels = set
 		m.schedule = m.schedule.Wake(r.UpdatedAt.Time, fleet.Requested)

@@ -76,7 +76,7 @@ func (q ListQuery) fingerprint(t fleet.TypeInfo, sc Scope) string {
 		since = fleet.At(*q.UpdatedSince).String()
 	}
 	return fingerprint("list", t.Type, sc.all, mustJSON(sc.tenants), selectorText(q.Selector), mustJSON(q.Phases),
-		q.NotPhases, q.Name, since, q.Deleted)
+		q.NotPhases, q.Name, q.Owner, since, q.Deleted)
 }
 
 func selectorText(s fmt.Stringer) string {

@@ -180,7 +180,7 @@ func TestReportsLeaveIndexesAlone(t *testing.T) {
 	defer updates.Rollback()
 	names, _ := of(clusters)
 	for range 5 {
-		if _, err := updates.ExecContext(t.Context(), names.sql(saveStatusSQL), r.ID, statusJSON(r.Status), r.UpdatedAt.Time); err != nil {
+		if _, err := updates.ExecContext(t.Context(), names.sql(saveStatusSQL), r.ID, statusJSON(r.Status), r.UpdatedAt.Time, true); err != nil {
 			t.Fatal(err)
 		}
 	}

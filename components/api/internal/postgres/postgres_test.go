@@ -119,13 +119,20 @@ func patch(t testing.TB, s *Store, id string, change Change) fleet.Resource {
 }
 
 func withSpec(spec string) Change {
-	return func(r fleet.Resource) (map[string]string, json.RawMessage, error) {
-		return r.Labels, json.RawMessage(spec), nil
+	return func(r fleet.Resource) (Desired, error) {
+		return Desired{Labels: r.Labels, Spec: json.RawMessage(spec)}, nil
 	}
 }
 
 func withLabels(labels map[string]string) Change {
-	return func(r fleet.Resource) (map[string]string, json.RawMessage, error) { return labels, r.Spec, nil }
+	return func(r fleet.Resource) (Desired, error) { return Desired{Labels: labels, Spec: r.Spec}, nil }
+}
+
+// remove deletes a cluster.
+func remove(t testing.TB, s *Store, sc Scope, id string, force bool) error {
+	t.Helper()
+	_, err := s.Delete(t.Context(), clusters, sc, id, Removal{Force: force})
+	return err
 }
 
 func wantCode(t testing.TB, err error, want fleet.Code) {

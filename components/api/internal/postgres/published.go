@@ -49,7 +49,8 @@ func readToken(s string) (token, bool) {
 	return token{id: uuid.UUID(b[:16]).String(), wakes: int64(wakes), woken: b[24] == 1}, true
 }
 
-// publishedSQL says what fleet.Schedule.Published says. Rows are locked in the
+// publishedSQL says what fleet.Schedule.Published says: what is parked stays as
+// it is. Rows are locked in the
 // order of their ids, so that two recordings cannot wait for each other, and
 // the clock is read after that. The exponent is repeat as it was.
 const publishedSQL = `
@@ -68,7 +69,7 @@ const publishedSQL = `
 		base = CASE WHEN s.ready THEN timed.now
 			ELSE timed.now + $4::bigint * (2 ^ s.repeat - 1) * interval '1 microsecond' END,
 		repeat = CASE WHEN s.ready THEN s.repeat ELSE least(s.repeat + 1, $5::int) END
-	FROM timed WHERE s.id = timed.id`
+	FROM timed WHERE s.id = timed.id AND s.base < 'infinity'`
 
 // Published records that the broker has confirmed events for what these tokens
 // stand for. Tokens of rows that are gone are ignored; a token that never was

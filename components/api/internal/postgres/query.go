@@ -28,6 +28,7 @@ type ListQuery struct {
 	Phases       []fleet.Phase   // one of these; none = any
 	NotPhases    bool            // none of Phases, instead of one of them
 	Name         string          // exactly this name
+	Owner        string          // only what belongs to the resource with this id
 	UpdatedSince *time.Time      // updated_at at or after
 	Deleted      bool            // tombstones as well
 	Limit        int             // at most so many; 0 = 100, never more than 1000

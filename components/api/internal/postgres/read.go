@@ -132,6 +132,9 @@ func (q ListQuery) sql(sc Scope, after place, limit int) (string, []any) {
 	if q.Name != "" {
 		where("name = $%d::text", q.Name)
 	}
+	if q.Owner != "" {
+		where("owner_id = $%d::uuid", q.Owner)
+	}
 	if q.UpdatedSince != nil {
 		where("updated_at >= $%d::timestamptz", *q.UpdatedSince)
 	}

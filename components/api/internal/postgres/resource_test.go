@@ -59,7 +59,7 @@ func TestNamesAreUniquePerTenantAmongTheNotDeleted(t *testing.T) {
 	if _, err := s.Create(t.Context(), clusters, "other", fleet.NewResource{Name: "a"}, Once{}); err != nil {
 		t.Errorf("another tenant's name: %v", err)
 	}
-	if err := s.Delete(t.Context(), clusters, all, first.ID, nil); err != nil {
+	if err := remove(t, s, all, first.ID, false); err != nil {
 		t.Fatal(err)
 	}
 	create(t, s, "a", nil)
@@ -76,7 +76,7 @@ func TestScopeHidesOtherTenants(t *testing.T) {
 		wantCode(t, err, fleet.NotFound)
 		_, err = s.Patch(ctx, clusters, sc, r.ID, withSpec(`{}`))
 		wantCode(t, err, fleet.NotFound)
-		wantCode(t, s.Delete(ctx, clusters, sc, r.ID, nil), fleet.NotFound)
+		wantCode(t, remove(t, s, sc, r.ID, false), fleet.NotFound)
 		_, err = s.Report(ctx, clusters, sc, r.ID, fleet.NewReport{AdapterName: "dns", Phase: fleet.ReportRunning})
 		wantCode(t, err, fleet.NotFound)
 		_, err = s.Reports(ctx, clusters, sc, r.ID, ReportQuery{})
@@ -133,8 +133,8 @@ func TestPatchThatChangesNothingChangesNothing(t *testing.T) {
 	r := create(t, s, "a", map[string]string{"region": "us-east"})
 	r = patch(t, s, r.ID, withSpec(`{"b":[1,2.50],"a":{"x":1,"y":null}}`))
 	schedule := scheduleOf(t, s, r.ID)
-	same := patch(t, s, r.ID, func(r fleet.Resource) (map[string]string, json.RawMessage, error) {
-		return map[string]string{"region": "us-east"}, json.RawMessage(` {"a":{"y":null,"x":1.0},  "b":[1,2.5]}`), nil
+	same := patch(t, s, r.ID, func(r fleet.Resource) (Desired, error) {
+		return Desired{Labels: map[string]string{"region": "us-east"}, Spec: json.RawMessage(` {"a":{"y":null,"x":1.0},  "b":[1,2.5]}`)}, nil
 	})
 	if diff := cmp.Diff(r, same); diff != "" {
 		t.Errorf("resource changed:\n%s", diff)
@@ -143,7 +143,7 @@ func TestPatchThatChangesNothingChangesNothing(t *testing.T) {
 		t.Errorf("schedule changed:\n%s", diff)
 	}
 	refused := errors.New("refused")
-	_, err := s.Patch(t.Context(), clusters, all, r.ID, func(fleet.Resource) (map[string]string, json.RawMessage, error) { return nil, nil, refused })
+	_, err := s.Patch(t.Context(), clusters, all, r.ID, func(fleet.Resource) (Desired, error) { return Desired{}, refused })
 	if !errors.Is(err, refused) {
 		t.Errorf("error of the change: %v", err)
 	}
@@ -176,10 +176,10 @@ func TestDeletedResourceIsATombstone(t *testing.T) {
 	ctx := t.Context()
 	r := create(t, s, "a", nil)
 	entry := report(t, s, r.ID, fleet.NewReport{AdapterName: "dns", Phase: fleet.ReportRunning})
-	if err := s.Delete(ctx, clusters, all, r.ID, nil); err != nil {
+	if err := remove(t, s, all, r.ID, true); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, s.Delete(ctx, clusters, all, r.ID, nil), fleet.NotFound)
+	wantCode(t, remove(t, s, all, r.ID, false), fleet.NotFound)
 	_, err := s.Get(ctx, clusters, all, r.ID, false)
 	wantCode(t, err, fleet.NotFound)
 	_, err = s.Report(ctx, clusters, all, r.ID, fleet.NewReport{AdapterName: "dns", Phase: fleet.ReportComplete})
@@ -235,7 +235,7 @@ func TestStoreThatCannotReachItsDatabaseIsUnavailable(t *testing.T) {
 	for doing, err := range map[string]error{
 		"ping":    s.Ping(t.Context()),
 		"migrate": s.Migrate(t.Context()),
-		"delete":  s.Delete(t.Context(), clusters, all, "0190a5c1-7d31-7cc5-b7d0-3e3a5a8e1f10", nil),
+		"delete":  remove(t, s, all, "0190a5c1-7d31-7cc5-b7d0-3e3a5a8e1f10", false),
 	} {
 		wantCode(t, err, fleet.Unavailable)
 		if err != nil && strings.Contains(err.Error(), "hidden") {

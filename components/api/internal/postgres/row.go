@@ -69,6 +69,15 @@ func (r row) owner(t fleet.TypeInfo) *fleet.Owner {
 	return &fleet.Owner{ID: *r.OwnerID, Kind: of.Kind, Href: href(of, *r.OwnerID)}
 }
 
+// cluster is the id of the cluster that reports on the row name: its own, or
+// that of what it belongs to.
+func (r row) cluster() string {
+	if r.OwnerID != nil {
+		return *r.OwnerID
+	}
+	return r.ID
+}
+
 // fill puts full messages and data in the place of the short ones.
 func (r row) fill(s *fleet.Status) error {
 	if r.Full == nil {
@@ -113,10 +122,10 @@ type reportRow struct {
 	LastReportedAt     time.Time  `db:"last_reported_at"`
 }
 
-// report gives the entry the form of the API.
-func (r reportRow) report() fleet.Report {
+// report gives the entry the form of the API; see [row.cluster].
+func (r reportRow) report(cluster string) fleet.Report {
 	return fleet.Report{
-		ID: r.ID, ClusterID: r.Subject, ResourceID: r.Subject, AdapterName: r.AdapterName, Phase: fleet.ReportPhase(r.Phase), Message: r.Message,
+		ID: r.ID, ClusterID: cluster, ResourceID: r.Subject, AdapterName: r.AdapterName, Phase: fleet.ReportPhase(r.Phase), Message: r.Message,
 		LastTransitionTime: fleet.At(r.LastTransitionTime), ObservedGeneration: r.ObservedGeneration,
 		Attempt: r.Attempt, AttemptBase: r.AttemptBase, RetryAt: optional(r.RetryAt), CheckedAt: optional(r.CheckedAt),
 		Data: r.Data, Reports: r.Reports, CreatedAt: fleet.At(r.CreatedAt), LastReportedAt: fleet.At(r.LastReportedAt),

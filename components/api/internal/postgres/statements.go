@@ -183,9 +183,9 @@ func (p *statements) readLocal(ctx context.Context, dest any, text string, args 
 // transaction begins: one that waited for a second connection to prepare on
 // could wait for ever.
 var inside = []string{
-	clockSQL, insertSQL, insertScheduleSQL, lockSQL, getSQL, sameSpecSQL, saveDesiredSQL, saveStatusSQL, touchSQL,
-	scheduleSQL, moveSQL, unscheduleSQL, latestSQL, olderSQL, insertReportSQL, foldSQL, upsertReportSQL,
-	claimKeySQL, answeredSQL, keepAnswerSQL, lockCoverageSQL, keepCoverageSQL,
+	clockSQL, insertSQL, insertScheduleSQL, lockSQL, ownerSQL, lockOwnedSQL, ownedSQL, getSQL, sameSpecSQL, saveDesiredSQL,
+	saveStatusSQL, touchSQL, scheduleSQL, moveSQL, unscheduleSQL, latestSQL, olderSQL, insertReportSQL, foldSQL, upsertReportSQL,
+	tenantSQL, knownSQL, claimKeySQL, answeredSQL, keepAnswerSQL, lockCoverageSQL, keepCoverageSQL,
 }
 
 func (p *statements) prepareInside(ctx context.Context, t tables) error {
@@ -210,7 +210,22 @@ func (p *statements) prepareInside(ctx context.Context, t tables) error {
 type tx struct {
 	*sqlx.Tx
 	tables
+	info       fleet.TypeInfo
 	statements *statements
+}
+
+// in is the same transaction over the tables of another type of the registry.
+func (x *tx) in(t fleet.TypeInfo) *tx {
+	return &tx{Tx: x.Tx, tables: byType[t.Type], info: t, statements: x.statements}
+}
+
+// kin are the types whose resources a transaction on one of type t may touch.
+func kin(t fleet.TypeInfo) []fleet.TypeInfo {
+	types := append([]fleet.TypeInfo{t}, t.Type.Owned()...)
+	if owner, ok := t.Owner.Info(); ok {
+		types = append(types, owner)
+	}
+	return types
 }
 
 // within runs work in a transaction, again from its start where the database
@@ -226,15 +241,17 @@ func (s *Store) within(ctx context.Context, t fleet.TypeInfo, work func(context.
 			return err
 		}
 		defer release()
-		if err := s.statements.prepareInside(ctx, names); err != nil {
-			return err
+		for _, other := range kin(t) {
+			if err := s.statements.prepareInside(ctx, byType[other.Type]); err != nil {
+				return err
+			}
 		}
 		began, err := s.db.BeginTxx(ctx, nil)
 		if err != nil {
 			return err
 		}
 		defer began.Rollback() // after Commit it does nothing; before, the error is returned already
-		if err := work(ctx, &tx{Tx: began, tables: names, statements: s.statements}); err != nil {
+		if err := work(ctx, &tx{Tx: began, tables: names, info: t, statements: s.statements}); err != nil {
 			return err
 		}
 		return began.Commit()
@@ -248,6 +265,15 @@ func (x *tx) row(ctx context.Context, dest any, text string, args ...any) error 
 		return x.StmtxContext(ctx, stmt.Stmt).GetContext(ctx, dest, args...) //nolint:sqlclosecheck // closed with the transaction
 	}
 	return x.GetContext(ctx, dest, text, args...)
+}
+
+// rows runs a statement and scans what it answers into dest, a pointer to a slice.
+func (x *tx) rows(ctx context.Context, dest any, text string, args ...any) error {
+	text = x.sql(text)
+	if stmt, _ := x.statements.find(text); stmt.Stmt != nil {
+		return x.StmtxContext(ctx, stmt.Stmt).SelectContext(ctx, dest, args...) //nolint:sqlclosecheck // closed with the transaction
+	}
+	return x.SelectContext(ctx, dest, text, args...)
 }
 
 // exec runs a statement that answers nothing.

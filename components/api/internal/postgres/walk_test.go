@@ -83,7 +83,7 @@ func churn(t *testing.T, ctx context.Context, s *Store, n int, stable map[string
 		}
 		if len(mine) > 5 {
 			k := rand.IntN(len(mine))
-			err = s.Delete(ctx, clusters, all, mine[k], nil)
+			_, err = s.Delete(ctx, clusters, all, mine[k], Removal{Force: true})
 			mine = append(mine[:k], mine[k+1:]...)
 		}
 		for id := range stable { // any one

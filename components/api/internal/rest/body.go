@@ -37,6 +37,14 @@ func readBody(w http.ResponseWriter, r *http.Request, media ...string) ([]byte, 
 	return body, nil
 }
 
+// noBody refuses a body where none is read: what it says would be ignored.
+func noBody(r *http.Request) error {
+	if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
+		return fleet.Errorf(fleet.BadRequest, "this request has no body; send it without")
+	}
+	return nil
+}
+
 // readable says whether a Content-Type is one of media, in UTF-8.
 func readable(given, media []string) bool {
 	if len(given) != 1 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +19,10 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-const maxLimit = 1000
+const (
+	maxLimit = 1000
+	maxNames = 100
+)
 
 // query reads a request's parameters and gathers what is wrong with them.
 // Each method names a parameter that the route knows; done refuses the rest.
@@ -124,6 +128,41 @@ func typeNames() []string {
 	return names
 }
 
+// names reads names that are separated by commas.
+func (q *query) names(name string, set *schema.Set) []string {
+	s, ok := q.text(name)
+	if !ok {
+		return nil
+	}
+	names := strings.Split(s, ",")
+	if len(names) > maxNames {
+		q.bad(name, fmt.Sprintf("must be at most %d names", maxNames))
+		return nil
+	}
+	for _, n := range names {
+		quoted, err := json.Marshal(n)
+		if err == nil {
+			err = set.Judge("Name", "", quoted)
+		}
+		if err != nil {
+			q.blame(name, err)
+		}
+	}
+	return names
+}
+
+var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// id reads the id of a resource.
+func (q *query) id(name string) string {
+	s, ok := q.text(name)
+	s = strings.ToLower(s)
+	if ok && !uuid.MatchString(s) {
+		q.bad(name, "must be the id of a resource")
+	}
+	return s
+}
+
 // page reads limit and continue.
 func (q *query) page() (limit int, cont string) {
 	s, ok := q.text("limit")
@@ -193,6 +232,34 @@ func phaseNames() string {
 		names = append(names, string(p))
 	}
 	return strings.Join(names, ", ")
+}
+
+// onlyWith refuses parameters that mean something only beside another one.
+func (q *query) onlyWith(other string, names ...string) {
+	for _, name := range names {
+		if q.values.Has(name) {
+			q.bad(name, "means something only together with "+other)
+		}
+	}
+	q.known = append(q.known, other)
+	q.known = append(q.known, names...)
+}
+
+// notWith refuses parameters that mean nothing beside another one.
+func (q *query) notWith(other string, names ...string) {
+	for _, name := range names {
+		if q.values.Has(name) {
+			q.bad(name, "cannot be given together with "+other)
+		}
+	}
+	q.known = append(q.known, slices.Clone(names)...)
+}
+
+// required refuses the lack of a parameter.
+func (q *query) required(given bool, name string, why ...string) {
+	if !given {
+		q.bad(name, strings.Join(append([]string{"is required"}, why...), " "))
+	}
 }
 
 // blame takes over the problems of err as the parameter's.

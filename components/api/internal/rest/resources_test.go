@@ -85,7 +85,7 @@ func TestBarePathsAreAliases(t *testing.T) {
 	if head := b.send(request{method: "HEAD", path: bare}); head.status != 200 || len(head.body) != 0 {
 		t.Errorf("HEAD: %d with %d bytes", head.status, len(head.body))
 	}
-	want[any](b, 204, "DELETE", bare, "")
+	want[any](b, 204, "DELETE", bare+"?force=true", "")
 }
 
 func TestListsFilterAndPage(t *testing.T) {

@@ -101,9 +101,6 @@ func Rules() map[string]map[string]auth.Role {
 func (s *server) routes() []route {
 	routes := []route{{"/openapi.yaml", map[string]operation{http.MethodGet: {auth.Public, s.contract}}}}
 	for _, t := range fleet.Types() {
-		if t.Owner != "" {
-			continue // not served yet
-		}
 		r := resources{s, t}
 		base := "/" + string(t.Type)
 		routes = append(routes,
@@ -119,6 +116,9 @@ func (s *server) routes() []route {
 				http.MethodPatch:  {auth.Editors, r.patch},
 				http.MethodDelete: {auth.Editors, r.delete},
 			}},
+			route{base + "/{id}/reconcile", map[string]operation{
+				http.MethodPost: {auth.Editors, r.reconcile},
+			}},
 			route{base + "/{id}/statuses", map[string]operation{
 				http.MethodGet:  {auth.Readers, r.reports},
 				http.MethodPost: {auth.Reporters, r.report},
@@ -129,7 +129,24 @@ func (s *server) routes() []route {
 				http.MethodDelete: {auth.Reporters, r.deleteReport},
 			}},
 		)
+		for _, owned := range t.Type.Owned() {
+			b := below{resources{s, owned}, t}
+			routes = append(routes, route{base + "/{id}/" + string(owned.Type), map[string]operation{
+				http.MethodGet:  {auth.Readers, b.list},
+				http.MethodPost: {auth.Editors, b.create},
+			}})
+		}
 	}
+	routes = append(routes,
+		route{"/adapters", map[string]operation{
+			http.MethodGet: {auth.Readers, s.adapters},
+		}},
+		route{"/adapters/{name}", map[string]operation{
+			http.MethodGet:    {auth.Readers, s.adapter},
+			http.MethodPut:    {auth.Reporters, s.register},
+			http.MethodDelete: {auth.Admin | auth.Fleet, s.unregister},
+		}},
+	)
 	return append(routes, s.shardRoutes()...)
 }
 

@@ -16,6 +16,7 @@ type Store interface {
 	Corrections
 	Shards
 	Coverage
+	Registry
 }
 
 // Reader reads resources.
@@ -29,7 +30,9 @@ type Reader interface {
 type Writer interface {
 	Create(ctx context.Context, t fleet.TypeInfo, tenant string, n fleet.NewResource, once postgres.Once) (fleet.Resource, error)
 	Patch(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, change postgres.Change) (fleet.Resource, error)
-	Delete(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, check postgres.Check) error
+	CreateIn(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, owner string, n fleet.NewResource, once postgres.Once) (fleet.Resource, error)
+	Delete(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, how postgres.Removal) (fleet.Resource, error)
+	Reconcile(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, adapters []string) (fleet.Resource, error)
 }
 
 // Schedule says what is due and records what was published.
@@ -63,4 +66,12 @@ type Shards interface {
 type Coverage interface {
 	Coverage(ctx context.Context, t fleet.TypeInfo) (fleet.Coverage, error)
 	LastCoverage(ctx context.Context, t fleet.TypeInfo) (fleet.Coverage, bool, error)
+}
+
+// Registry knows the adapters.
+type Registry interface {
+	RegisterAdapter(ctx context.Context, name string, n fleet.NewAdapterInstance) (fleet.Adapter, error)
+	Adapter(ctx context.Context, name string) (fleet.Adapter, error)
+	Adapters(ctx context.Context) (fleet.AdapterList, error)
+	UnregisterAdapter(ctx context.Context, name, instance string) error
 }

@@ -14,8 +14,9 @@ const MaxMessage = 256
 
 // Input is everything that a resource's status depends on.
 type Input struct {
-	Required   []string // names of the adapters that must be Complete
-	Generation int64    // current generation of the resource
+	Required   []string  // names of the adapters that must be Complete
+	Generation int64     // current generation of the resource
+	Deletion   *Deletion // nil unless it has started
 	Deleted    bool
 	Adapters   []fleet.AdapterStatus // every adapter's latest report, in any order
 	Previous   fleet.Status          // zero on creation
@@ -44,11 +45,14 @@ func Status(in Input) fleet.Status {
 }
 
 func phase(in Input) fleet.Phase {
-	if in.Deleted {
+	switch {
+	case in.Deleted:
 		return fleet.Deleted
+	case in.Deletion != nil:
+		return fleet.Deleting
 	}
 	count := map[fleet.ReportPhase]int{}
-	for _, a := range in.current() {
+	for _, a := range in.current(in.Required) {
 		count[a.Phase]++
 	}
 	switch {
@@ -63,11 +67,11 @@ func phase(in Input) fleet.Phase {
 	}
 }
 
-// current returns the required adapters' reports on the current generation, in
-// the order of Required.
-func (in Input) current() []fleet.AdapterStatus {
+// current returns the named adapters' reports on the current generation, in
+// the order of names.
+func (in Input) current(names []string) []fleet.AdapterStatus {
 	var reports []fleet.AdapterStatus
-	for _, name := range in.Required {
+	for _, name := range names {
 		for _, a := range in.Adapters {
 			if a.AdapterName == name && a.ObservedGeneration == in.Generation {
 				reports = append(reports, a)
@@ -105,6 +109,8 @@ func ready(in Input, s fleet.Status) fleet.Condition {
 		c.Status, c.Reason, c.Message = "True", "AdaptersComplete", "every required adapter is Complete"
 	case fleet.Failed:
 		c.Reason, c.Message = "AdapterFailed", failures(in)
+	case fleet.Deleting:
+		c.Reason, c.Message = in.Deletion.progress(in)
 	case fleet.Deleted:
 		c.Reason, c.Message = "Deleted", "the resource is deleted"
 	default:
@@ -121,7 +127,7 @@ func ready(in Input, s fleet.Status) fleet.Condition {
 
 func failures(in Input) string {
 	var failed []string
-	for _, a := range in.current() {
+	for _, a := range in.current(in.Required) {
 		if a.Phase == fleet.ReportFailed {
 			failed = append(failed, strings.TrimSuffix(a.AdapterName+": "+a.Message, ": "))
 		}
@@ -133,7 +139,7 @@ func failures(in Input) string {
 // have not reported.
 func waiting(in Input) string {
 	var working, silent []string
-	reports := in.current()
+	reports := in.current(in.Required)
 	for _, name := range in.Required {
 		i := slices.IndexFunc(reports, func(a fleet.AdapterStatus) bool { return a.AdapterName == name })
 		switch {

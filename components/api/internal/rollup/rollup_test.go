@@ -42,6 +42,10 @@ func TestPhase(t *testing.T) {
 		{"an older generation counts for nothing", Input{Adapters: reports{said("validation", c, 1), said("dns", f, 1), said("placement", c, 2)}}, fleet.Provisioning, "WaitingForAdapters", "validation: not reported, dns: not reported"},
 		{"adapters that are not required count for nothing", Input{Adapters: reports{said("extra", f, 2), said("other", c, 2)}}, fleet.Pending, "WaitingForAdapters", "validation: not reported, dns: not reported, placement: not reported"},
 		{"no required adapters is Ready", Input{Required: []string{}, Adapters: reports{said("extra", f, 2)}}, fleet.Ready, "AdaptersComplete", "every required adapter is Complete"},
+		{"deletion waits for what is owned first", Input{Deletion: &Deletion{Participants: some, Owned: []string{"NodePool a", "NodePool b"}}, Adapters: reports{said("dns", f, 2)}}, fleet.Deleting, "WaitingForOwned", "NodePool a, NodePool b"},
+		{"deletion waits for participants", Input{Deletion: &Deletion{Participants: some}, Adapters: reports{said("validation", c, 1), said("extra", r, 2), said("other", p, 2)}}, fleet.Deleting, "WaitingForAdapters", "extra: Running, validation (not registered): not reported"},
+		{"deletion names the failed", Input{Deletion: &Deletion{Participants: some}, Adapters: reports{said("extra", f, 2), said("validation", r, 2)}}, fleet.Deleting, "AdapterFailed", "extra: extra says"},
+		{"deletion that is over is still Deleting", Input{Deletion: &Deletion{}}, fleet.Deleting, "WaitingForAdapters", ""},
 		{"deleted is Deleted", Input{Deleted: true, Adapters: reports{said("dns", f, 2)}}, fleet.Deleted, "Deleted", "the resource is deleted"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -55,6 +59,37 @@ func TestPhase(t *testing.T) {
 			c := got.Conditions[0]
 			if got.Phase != test.want || c.Reason != test.reason || c.Message != test.message || (c.Status == "True") != (test.want == fleet.Ready) {
 				t.Errorf("phase %s, condition %+v", got.Phase, c)
+			}
+		})
+	}
+}
+
+// some take part in a deletion; validation is required, but did not register.
+var some = []fleet.Adapter{{Name: "validation"}, {Name: "extra", Instances: make([]fleet.AdapterInstance, 1)}}
+
+func TestDeletionIsOverWhenEveryParticipantIsComplete(t *testing.T) {
+	t.Parallel()
+	const p, c = fleet.ReportPending, fleet.ReportComplete
+	type reports = []fleet.AdapterStatus
+	for _, test := range []struct {
+		name string
+		in   Input
+		want bool
+	}{
+		{"without a deletion it is not", Input{Adapters: reports{said("validation", c, 2), said("extra", c, 2)}}, false},
+		{"without participants it is", Input{Deletion: &Deletion{}}, true},
+		{"what is owned comes first", Input{Deletion: &Deletion{Owned: []string{"NodePool a"}}}, false},
+		{"one is silent", Input{Deletion: &Deletion{Participants: some}, Adapters: reports{said("extra", c, 2)}}, false},
+		{"one is not at its end", Input{Deletion: &Deletion{Participants: some}, Adapters: reports{said("validation", p, 2), said("extra", c, 2)}}, false},
+		{"one was Complete before the deletion", Input{Deletion: &Deletion{Participants: some}, Adapters: reports{said("validation", c, 1), said("extra", c, 2)}}, false},
+		{"all are Complete", Input{Deletion: &Deletion{Participants: some}, Adapters: reports{said("validation", c, 2), said("extra", c, 2)}}, true},
+		{"others do not count", Input{Deletion: &Deletion{Participants: some}, Adapters: reports{said("validation", c, 2), said("extra", c, 2), said("other", p, 2)}}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.in.Generation = 2
+			if got := Over(test.in); got != test.want {
+				t.Errorf("over: %v, want %v", got, test.want)
 			}
 		})
 	}

@@ -121,7 +121,7 @@ func TestEveryBrokenRuleIsNamed(t *testing.T) {
 	}{
 		"no name":                       {"ClusterCreate", `{}`, []string{"/name: is required"}},
 		"a list instead of an object":   {"ClusterCreate", `[]`, []string{": must be an object, not an array"}},
-		"unknown fields":                {"ClusterCreate", `{"name":"a","Name":"a","status":{}}`, []string{"/Name: is not a field here; there are labels, name, spec", "/status: is not a field"}},
+		"unknown fields":                {"ClusterCreate", `{"name":"a","Name":"a","status":{}}`, []string{"/Name: is not a field here; there are deletion_protection, labels, name, paused, spec", "/status: is not a field"}},
 		"an upper-case name":            {"ClusterCreate", `{"name":"Prod"}`, []string{"/name: " + rfc1123}},
 		"a long bad name, said once":    {"ClusterCreate", `{"name":"` + strings.Repeat("A", 70) + `"}`, []string{"/name: " + rfc1123}},
 		"a name ending in a line break": {"ClusterCreate", `{"name":"a\n"}`, []string{"/name: " + rfc1123}},
@@ -151,7 +151,7 @@ func TestEveryBrokenRuleIsNamed(t *testing.T) {
 		"a number that only looks whole": {"ReportCreate", `{"adapter_name":"a","phase":"Failed","attempt":1.0}`, []string{"/attempt: must be written as a plain whole number"}},
 		"backoffs and tokens":            {"Published", `{"tokens":["",1],"backoffNotReady":"10","backoffReady":30}`, []string{"/backoffNotReady: must be a duration", "/backoffReady: must be a string", "/tokens/0: has 0 characters", "/tokens/1: must be a string"}},
 		"no tokens":                      {"Published", `{"tokens":[],"backoffNotReady":"0s","backoffReady":"1h"}`, []string{"/tokens: has 0 elements"}},
-		"a patch of what may not change": {"ClusterPatch", `{"name":"b","spec":7,"labels":{"a":null,"b":1}}`, []string{"/labels/b: must be null or a string, not a number", "/name: is not a field here; there are labels, spec", "/spec: must be null or an object"}},
+		"a patch of what may not change": {"ClusterPatch", `{"name":"b","spec":7,"labels":{"a":null,"b":1}}`, []string{"/labels/b: must be null or a string, not a number", "/name: is not a field here; there are deletion_protection, labels, paused, spec", "/spec: must be null or an object"}},
 		"a patch with bad labels":        {"ClusterPatch", `{"labels":{"a b":"c","d":"e f"}}`, []string{"/labels/a b: " + key, "/labels/d: must be null, or a Kubernetes label value"}},
 	}
 	for name, tt := range tests {

@@ -1,0 +1,104 @@
+package rest
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// register stores what one instance of an adapter says of itself.
+func (s *server) register(w http.ResponseWriter, req *http.Request) error {
+	name, err := s.adapterName(req)
+	if err != nil {
+		return err
+	}
+	if err := readQuery(req).done(); err != nil {
+		return err
+	}
+	if err := reportingAs(req, name); err != nil {
+		return err
+	}
+	body, err := readBody(w, req, plainJSON)
+	if err != nil {
+		return err
+	}
+	var in fleet.NewAdapterInstance
+	if err := s.Schemas.Decode("AdapterRegistration", body, &in); err != nil {
+		return err
+	}
+	if slices.Contains(in.Dependencies, name) {
+		return &fleet.Error{Code: fleet.Invalid, Detail: "an adapter cannot depend on itself",
+			Problems: []fleet.Problem{{Pointer: "/dependencies", Message: "must not have the adapter's own name"}}}
+	}
+	out, err := s.Store.RegisterAdapter(req.Context(), name, in)
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, out)
+}
+
+// adapterName is the name in the path. What cannot be one is not found.
+func (s *server) adapterName(req *http.Request) (string, error) {
+	name := element(req, "name")
+	quoted, err := encode(name)
+	if err == nil {
+		err = s.Schemas.Judge("Name", "", quoted)
+	}
+	if err != nil {
+		return "", fleet.Errorf(fleet.NotFound, "no adapter can have this name")
+	}
+	return name, nil
+}
+
+func (s *server) adapter(w http.ResponseWriter, req *http.Request) error {
+	name, err := s.adapterName(req)
+	if err != nil {
+		return err
+	}
+	if err := readQuery(req).done(); err != nil {
+		return err
+	}
+	out, err := s.Store.Adapter(req.Context(), name)
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, out)
+}
+
+func (s *server) adapters(w http.ResponseWriter, req *http.Request) error {
+	if err := readQuery(req).done(); err != nil {
+		return err
+	}
+	out, err := s.Store.Adapters(req.Context())
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, out)
+}
+
+func (s *server) unregister(w http.ResponseWriter, req *http.Request) error {
+	name, err := s.adapterName(req)
+	if err != nil {
+		return err
+	}
+	q := readQuery(req)
+	instance, given := q.text("instance")
+	if given {
+		quoted, err := encode(instance)
+		if err == nil {
+			err = s.Schemas.Judge("AdapterInstanceName", "", quoted)
+		}
+		if err != nil {
+			q.blame("instance", err)
+		}
+	}
+	if err := q.done(); err != nil {
+		return err
+	}
+	if err := s.Store.UnregisterAdapter(req.Context(), name, instance); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
