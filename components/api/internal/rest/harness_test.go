@@ -39,7 +39,10 @@ type bed struct {
 	log      *bytes.Buffer
 }
 
-func newBed(t testing.TB) *bed {
+func newBed(t testing.TB) *bed { return newBedFor(t, auth.Config{Mode: auth.ModeDisabled}) }
+
+// newBedFor is a bed that admits whom the configuration admits.
+func newBedFor(t testing.TB, who auth.Config) *bed {
 	t.Helper()
 	url := pgdev.Database(t)
 	store, err := postgres.Open(t.Context(), postgres.Config{
@@ -57,13 +60,17 @@ func newBed(t testing.TB) *bed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	b := serve(t, store, 30*time.Second)
+	b := serveFor(t, store, 30*time.Second, who)
 	b.db, b.store = db, store
 	return b
 }
 
-// serve runs the handlers over any store.
+// serve runs the handlers over any store, for everybody.
 func serve(t testing.TB, store rest.Store, timeout time.Duration) *bed {
+	return serveFor(t, store, timeout, auth.Config{Mode: auth.ModeDisabled})
+}
+
+func serveFor(t testing.TB, store rest.Store, timeout time.Duration, who auth.Config) *bed {
 	t.Helper()
 	schemas, err := schema.New(openapi.API())
 	if err != nil {
@@ -74,7 +81,7 @@ func serve(t testing.TB, store rest.Store, timeout time.Duration) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gate, err := auth.New(auth.Config{Mode: auth.ModeDisabled}, auth.Deps{Registry: b.registry, Log: slog.New(slog.DiscardHandler)})
+	gate, err := auth.New(who, auth.Deps{Registry: b.registry, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,8 +25,8 @@ func (s *server) shardRoutes() []route {
 		}},
 		{"/shards/{name}", map[string]operation{
 			http.MethodGet:    {auth.Readers, s.shard},
-			http.MethodPut:    {auth.Sentinel | auth.Admin, s.holdShard},
-			http.MethodDelete: {auth.Sentinel | auth.Admin, s.releaseShard},
+			http.MethodPut:    {auth.Sentinel | auth.Admin | auth.Fleet, s.holdShard},
+			http.MethodDelete: {auth.Sentinel | auth.Admin | auth.Fleet, s.releaseShard},
 		}},
 	}
 }
