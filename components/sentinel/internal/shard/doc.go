@@ -4,9 +4,9 @@
 // It promises that polls never overlap; that what was published is not
 // published again within its backoff by this process, whether or not the API
 // records it; that the shard stays within its event budget, which the woken and
-// the expired share so that neither starves; and that Run ends within ten
-// seconds, with everything in flight finished and recorded as far as broker and
-// API let it. An API or a broker that fails never reads as "nothing due". It
+// the expired share so that neither starves; that what it keeps is bounded; and
+// that Run ends within eight seconds, with everything in flight finished and
+// recorded as far as broker and API let it. An API or a broker that fails never reads as "nothing due". It
 // keeps nothing across restarts: a restart costs at most the unrecorded batch
 // once more.
 package shard

@@ -19,13 +19,14 @@ type memory struct {
 
 	mu    sync.Mutex
 	known map[string]*remembered // by resource id
-	queue []record               // confirmed, to be recorded, oldest first
+	queue []string               // ids, each once: what to record, oldest first
 	polls int64
 }
 
 // remembered is the last publication of a resource.
 type remembered struct {
 	decide.Publication
+	queued  bool  // it stands in the queue
 	refused bool  // the API will not record it
 	seen    int64 // the last poll in which the resource was due
 }
@@ -44,7 +45,7 @@ func (m *memory) beginPoll() {
 	defer m.mu.Unlock()
 	m.polls++
 	for id, r := range m.known {
-		if r.Recorded && !r.InFlight {
+		if r.Recorded && !r.InFlight && !r.queued {
 			delete(m.known, id)
 		}
 	}
@@ -57,7 +58,7 @@ func (m *memory) endOfWalk(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id, r := range m.known {
-		if !r.refused || r.InFlight || r.seen == m.polls {
+		if !r.refused || r.InFlight || r.queued || r.seen == m.polls {
 			continue
 		}
 		if _, due := r.Pace.Due(m.backoff, now); due {
@@ -123,34 +124,46 @@ func (m *memory) confirm(item fleet.DueItem, now time.Time) {
 	r.Publication = decide.Publication{Token: item.Token, Heard: item.LastTransitionTime,
 		Pace: pace.Published(m.backoff, 0, false, now)}
 	r.refused = false
-	m.queue = append(m.queue, record{item.ID, item.Token})
+	if !r.queued {
+		r.queued = true
+		m.queue = append(m.queue, item.ID)
+	}
 }
 
-// batch returns up to n publications that the API has still to be told of.
-// What was published again since stands for itself only once.
+// batch takes up to n publications that the API has still to be told of from
+// the queue, each as it is by now.
 func (m *memory) batch(n int) []record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []record
 	taken := 0
-	for _, q := range m.queue {
+	for _, id := range m.queue {
 		if len(out) == n {
 			break
 		}
 		taken++
-		if r := m.known[q.id]; r != nil && r.Token == q.token && !r.Recorded {
-			out = append(out, q)
+		r := m.known[id]
+		if r.queued = false; !r.Recorded {
+			out = append(out, record{id, r.Token})
 		}
 	}
 	m.queue = m.queue[taken:]
 	return out
 }
 
-// putBack returns a batch that could not be recorded to the head of the queue.
+// putBack returns a batch that could not be recorded to the head of the queue,
+// but for what was published again meanwhile and waits at its end.
 func (m *memory) putBack(batch []record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.queue = append(batch[:len(batch):len(batch)], m.queue...)
+	head := make([]string, 0, len(batch)+len(m.queue))
+	for _, b := range batch {
+		if r := m.known[b.id]; r != nil && !r.queued {
+			r.queued = true
+			head = append(head, b.id)
+		}
+	}
+	m.queue = append(head, m.queue...)
 }
 
 // settle ends a batch: the API has recorded it, or refused to.

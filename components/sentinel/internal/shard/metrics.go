@@ -28,7 +28,8 @@ func NewCollectors(r prometheus.Registerer) (*Collectors, error) {
 	c := &Collectors{
 		registry: r,
 		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_resources_pending",
-			Help: "Resources that were due in the last poll and whose event is not published."}, labels),
+			Help: "Resources that were due in the last poll and whose event is not published; " +
+				"at least that many where more than 100,000 are due or the API does not answer."}, labels),
 		eventsCreated: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hyperfleet_sentinel_events_created_total",
 			Help: "Events that the broker confirmed."}, labels),
 		publishErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hyperfleet_sentinel_publish_errors_total",

@@ -2,14 +2,10 @@ package shard
 
 import (
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -126,83 +122,6 @@ func TestAnEventThatFailsAloneIsLeftToTheNextPoll(t *testing.T) {
 	})
 }
 
-func TestWhileTheAPIDoesNotRecordThisProcessPacesRepeatsAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, p := newModel().created(1).silent(1), &press{}
-		m.onPublished = func([]string) (error, bool) { return fleet.Errorf(fleet.Unavailable, "read only"), false }
-		c := standard()
-		c.PollInterval = time.Second
-		began := time.Now()
-		r := start(t, c, m, p)
-		time.Sleep(200 * time.Second)
-		for i := range 2 {
-			var at []time.Duration
-			for _, s := range p.out()[id(i)] {
-				at = append(at, s.at.Sub(began))
-			}
-			// 10 s after the first event, then 20, 40, 80: as fleet.Schedule says.
-			want := []time.Duration{0, 10 * time.Second, 30 * time.Second, 70 * time.Second, 150 * time.Second}
-			ok := len(at) == len(want)
-			for k := range min(len(at), len(want)) {
-				ok = ok && at[k] >= want[k] && at[k] < want[k]+time.Duration(k+1)*2*time.Second
-			}
-			if !ok {
-				t.Errorf("resource %d published after %v, want about %v", i, at, want)
-			}
-		}
-		if got := r.value(t, "hyperfleet_sentinel_unrecorded_publications"); got != 2 {
-			t.Errorf("%v unrecorded, want 2", got)
-		}
-		// A wake-up goes out all the same, and a report begins anew.
-		m.wake(id(0), time.Now(), fleet.Requested)
-		m.report(id(1), fleet.Provisioning)
-		before0, before1 := len(p.out()[id(0)]), len(p.out()[id(1)])
-		time.Sleep(2 * time.Second)
-		if got := p.out()[id(0)]; len(got) != before0+1 {
-			t.Errorf("the wake-up was swallowed")
-		}
-		time.Sleep(10 * time.Second)
-		if got := p.out()[id(1)]; len(got) != before1+1 {
-			t.Errorf("%d events after the report's backoff, want 1", len(got)-before1)
-		}
-		time.Sleep(11 * time.Second)
-		if got := p.out()[id(1)]; len(got) != before1+2 {
-			t.Errorf("%d events two backoffs after the report, want 2: its pace did not begin anew", len(got)-before1)
-		}
-		m.set(func(m *model) { m.onPublished = nil })
-		time.Sleep(maxRecordWait + 2*time.Second)
-		if m.dueNow(r.Backoff) != 0 || r.value(t, "hyperfleet_sentinel_unrecorded_publications") != 0 {
-			t.Errorf("%d due after the API records again", m.dueNow(r.Backoff))
-		}
-	})
-}
-
-func TestATokenThatTheAPIRefusesKeepsNoOtherFromBeingRecorded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, p := newModel().created(100), &press{}
-		m.onPublished = func(tokens []string) (error, bool) {
-			if slices.ContainsFunc(tokens, func(s string) bool { return strings.HasPrefix(s, id(42)) }) {
-				return fleet.Errorf(fleet.BadRequest, "tokens cannot be read"), false
-			}
-			return nil, false
-		}
-		r := start(t, standard(), m, p)
-		time.Sleep(4 * time.Second)
-		if n := m.dueNow(r.Backoff); n != 1 {
-			t.Fatalf("%d are still due, want only the one that is refused", n)
-		}
-		if n := len(p.out()[id(42)]); n != 1 {
-			t.Fatalf("the refused one was published %d times", n)
-		}
-		// Gone from the API, it is forgotten.
-		m.set(func(m *model) { delete(m.rows, id(42)) })
-		time.Sleep(30 * time.Second)
-		if got := r.memory.recall(id(42)); got != nil {
-			t.Errorf("still remembered: %+v", got)
-		}
-	})
-}
-
 func TestAFullMemoryStopsPublishingUntilSomethingIsRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 10
@@ -238,93 +157,6 @@ func TestTheAPIMayAskForPatience(t *testing.T) {
 			t.Error("not asked again")
 		}
 	})
-}
-
-func TestStoppingFinishesAndRecordsWhatIsInFlight(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, p := newModel().created(600), &press{delay: 2 * time.Second}
-		r := start(t, standard(), m, p)
-		time.Sleep(time.Second)
-		if p.confirmed() != 0 {
-			t.Fatal("confirmed too early for this test")
-		}
-		if took := r.stop(); took > 10*time.Second {
-			t.Errorf("Run took %s to end", took)
-		}
-		if n := p.confirmed(); n != maxOutstanding {
-			t.Errorf("%d confirmed, want the %d that were in flight", n, maxOutstanding)
-		}
-		if n := m.dueNow(r.Backoff); n != 600-maxOutstanding {
-			t.Errorf("%d due after the stop, want %d: what was confirmed was not recorded", n, 600-maxOutstanding)
-		}
-	})
-}
-
-func TestARestartCostsAtMostTheUnrecordedBatch(t *testing.T) {
-	for name, records := range map[string]bool{"everything was recorded": true, "the API never recorded": false} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				m, p := newModel().created(50), &press{}
-				if !records {
-					m.onPublished = func([]string) (error, bool) { return fleet.Errorf(fleet.Unavailable, "away"), false }
-				}
-				r := start(t, standard(), m, p)
-				time.Sleep(time.Second)
-				r.stop()
-				m.set(func(m *model) { m.onPublished = nil })
-				start(t, standard(), m, p)
-				time.Sleep(time.Second)
-				counts := map[int]int{}
-				for _, s := range p.out() {
-					counts[len(s)]++
-				}
-				want := map[int]int{1: 50}
-				if !records {
-					want = map[int]int{2: 50}
-				}
-				if diff := cmp.Diff(want, counts); diff != "" {
-					t.Errorf("resources by number of events (-want +got):\n%s", diff)
-				}
-			})
-		})
-	}
-}
-
-func TestTheEventBudgetIsKeptAndShared(t *testing.T) {
-	for _, most := range []int{1, 7, 40} {
-		t.Run(fmt.Sprint(most), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				// More than the budget is woken all the time, and more is expired.
-				m, p := newModel().created(100+60*most).silent(100+60*most), &press{}
-				c := standard()
-				c.MaxEventsPerSecond = most
-				if most == 1 {
-					c.PollInterval = time.Second // a budget of one event per poll
-				}
-				r := start(t, c, m, p)
-				const minutes = 1
-				time.Sleep(minutes * time.Minute)
-				r.stop()
-				woken, expired := 0, 0
-				for _, out := range p.out() {
-					for _, s := range out {
-						if s.Reason == fleet.BackoffExpired {
-							expired++
-						} else {
-							woken++
-						}
-					}
-				}
-				total := most * 60 * minutes
-				if n := woken + expired; n > total+max(1, most/20)+1 || n < total*9/10 {
-					t.Errorf("%d events in %d minutes, want about %d and never more", n, minutes, total)
-				}
-				if woken < total*4/10 || expired < total*4/10 {
-					t.Errorf("%d woken and %d expired: one starves", woken, expired)
-				}
-			})
-		})
-	}
 }
 
 func TestAMemoryFullOfWhatIsRecordedIsNoError(t *testing.T) {

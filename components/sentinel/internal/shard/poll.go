@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/hyperfleet/hyperfleet/components/sentinel/internal/decide"
-	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
 )
 
 // errFull ends a poll because too many publications wait to be recorded.
@@ -25,28 +23,16 @@ type poll struct {
 	flying          sync.WaitGroup
 
 	complete  bool         // everything that is due was seen
+	counting  bool         // or done with it
+	total     int64        // found, together with what was only counted; valid when nothing flies
 	crowded   bool         // it ended because the memory was full
 	found     atomic.Int64 // due items whose event was not out yet
 	confirmed atomic.Int64 // of those, the ones whose event is out now
 	lost      broken       // what the broker does with the events
 }
 
-// due is a due item and when the database said so.
-type due struct {
-	fleet.DueItem
-	asOf fleet.Time
-}
-
-// stream is one half of what is due, page after page.
-type stream struct {
-	which string
-	items []due // of the current page, not yet taken
-	next  string
-	ended bool
-}
-
 // left is how many due items still wait for their event.
-func (p *poll) left() int64 { return p.found.Load() - p.confirmed.Load() }
+func (p *poll) left() int64 { return max(p.found.Load(), p.total) - p.confirmed.Load() }
 
 // run ends when everything due was seen, the budget is used up, or something
 // is broken; events in flight have ended by then.
@@ -62,10 +48,11 @@ func (p *poll) run() error {
 	}
 	p.complete = p.complete && err == nil
 	if p.complete {
+		p.total = 0 // found is exact
 		p.memory.endOfWalk(time.Now())
 	}
-	if err == nil || p.left() > 0 {
-		p.Metrics.pending.Set(float64(p.left()))
+	if left := p.left(); err == nil || left > 0 {
+		p.Metrics.pending.Set(float64(left))
 	}
 	return err
 }
@@ -83,6 +70,7 @@ func (p *poll) walk() error {
 			p.complete = true
 			return nil
 		}
+		p.count(*woken, *expired)
 		w, e := decide.Divide(p.budget, len(woken.items), len(expired.items), p.expiredFirst)
 		p.expiredFirst = !p.expiredFirst
 		p.budget -= w + e
@@ -100,27 +88,6 @@ func (p *poll) walk() error {
 				return err
 			}
 		}
-	}
-	return nil
-}
-
-// fill gives s items to take, unless there are none left. It passes over those
-// whose event is out.
-func (p *poll) fill(s *stream) error {
-	for len(s.items) == 0 && !s.ended {
-		page, err := p.API.Due(p.ctx, p.Type, client.DueOptions{Selector: p.Selector, Backoff: p.Backoff,
-			Which: s.which, Limit: min(pageLimit, max(p.budget, minPage)), Continue: s.next})
-		if err != nil {
-			return fmt.Errorf("ask what is due: %w", err)
-		}
-		p.answered.Store(time.Now().UnixNano())
-		for _, item := range page.Items {
-			if p.judge(item, 0, p.memory.recall(item.ID)).Action == decide.Publish {
-				s.items = append(s.items, due{item, page.AsOf})
-			}
-		}
-		p.found.Add(int64(len(s.items)))
-		s.next, s.ended = page.Continue, page.Continue == ""
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
@@ -13,12 +15,13 @@ const (
 	recordEvery   = 500 * time.Millisecond
 	recordBatch   = 1000
 	recordTimeout = 4 * time.Second  // of one call
-	recordRest    = 3 * time.Second  // for what is left when Run ends
 	maxRecordWait = 30 * time.Second // between calls while the API does not record
 )
 
-// record tells the API what was published, until ctx ends.
-func (s *Shard) record(ctx context.Context) {
+// record tells the API what was published until ctx ends, and does not begin
+// another batch then. A call under way goes on until last ends: its outcome
+// would be unknown.
+func (s *Shard) record(ctx, last context.Context) {
 	wait := recordEvery
 	for {
 		select {
@@ -26,8 +29,10 @@ func (s *Shard) record(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		// The call itself does not end with ctx: its outcome would be unknown.
-		err := s.flush(context.WithoutCancel(ctx))
+		err := s.flush(ctx, last)
+		if ctx.Err() != nil {
+			return // what is left is the last flush's to tell of
+		}
 		s.unrecordable.Store(err != nil)
 		switch {
 		case err == nil && wait > recordEvery:
@@ -47,30 +52,23 @@ func (s *Shard) longer(wait time.Duration) time.Duration {
 	return min(wait+rand.N(wait)+1, maxRecordWait)
 }
 
-// recordRest is the last chance of what was confirmed.
-func (s *Shard) recordRest() {
-	ctx, cancel := context.WithTimeout(context.Background(), recordRest)
-	defer cancel()
-	if err := s.flush(ctx); err != nil {
-		s.Log.Warn("publications were not recorded; they will be published once more", "err", err)
-	}
-}
-
-// flush records batch after batch until nothing is left or one fails.
-func (s *Shard) flush(ctx context.Context) error {
+// flush records batch after batch until nothing is left, one fails, or ctx has
+// ended. The calls themselves end with last.
+func (s *Shard) flush(ctx, last context.Context) error {
 	defer func() { s.Metrics.unrecorded.Set(float64(s.memory.unrecorded())) }()
-	for {
+	for ctx.Err() == nil {
 		batch := s.memory.batch(recordBatch)
 		if len(batch) == 0 {
 			return nil
 		}
-		if err := s.tellAPI(ctx, batch); err != nil {
+		if err := s.tellAPI(last, batch); err != nil {
 			return err
 		}
 	}
+	return ctx.Err()
 }
 
-// tellAPI records one batch. If the API refuses it, the halves go alone, so
+// tellAPI records one batch. What the API cannot read of it is set aside, so
 // that one token cannot keep all the others from being recorded.
 func (s *Shard) tellAPI(ctx context.Context, batch []record) error {
 	tokens := make([]string, len(batch))
@@ -81,27 +79,42 @@ func (s *Shard) tellAPI(ctx context.Context, batch []record) error {
 	defer cancel()
 	err := s.API.Published(call, s.Type, fleet.Published{Tokens: tokens,
 		BackoffNotReady: s.Backoff.NotReady.String(), BackoffReady: s.Backoff.Ready.String()})
-	switch {
-	case err == nil:
+	if err == nil {
 		s.memory.settle(batch, false)
 		return nil
-	case !refused(err):
-		s.memory.putBack(batch)
-		return err
-	case len(batch) == 1:
-		s.Log.Error("the API refuses to record a publication; this process paces its repeats alone", "cluster", batch[0].id, "err", err)
-		s.memory.settle(batch, true)
-		return nil
 	}
-	half := len(batch) / 2
-	return errors.Join(s.tellAPI(ctx, batch[:half]), s.tellAPI(ctx, batch[half:]))
+	bad, rest := refused(err, batch)
+	s.memory.putBack(rest)
+	if len(bad) == 0 {
+		return err
+	}
+	for _, r := range bad {
+		s.Log.Error("the API refuses to record a publication; this process paces its repeats alone", "cluster", r.id, "err", err)
+	}
+	s.memory.settle(bad, true)
+	return nil
 }
 
-// refused tells "not this" from "not now".
-func refused(err error) bool {
-	switch fleet.ErrorCode(err) {
-	case fleet.BadRequest, fleet.Invalid, fleet.TooLarge:
-		return true
+// refused tells "not these" from "not now": the first is only what the API
+// points at.
+func refused(err error, batch []record) (bad, rest []record) {
+	var problem *fleet.Error
+	if !errors.As(err, &problem) || problem.Code.Passing() {
+		return nil, batch
 	}
-	return false
+	pointed := map[int]bool{}
+	for _, p := range problem.Problems {
+		index, ok := strings.CutPrefix(p.Pointer, "/tokens/")
+		if i, err := strconv.Atoi(index); ok && err == nil {
+			pointed[i] = true
+		}
+	}
+	for i, r := range batch {
+		if pointed[i] {
+			bad = append(bad, r)
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	return bad, rest
 }

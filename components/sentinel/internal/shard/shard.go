@@ -24,6 +24,7 @@ const (
 	maxOutstanding = 256              // events published at once
 	publishTimeout = 10 * time.Second // of one attempt: an outage must be counted, not only waited for
 	publishGrace   = 5 * time.Second  // for events in flight after Run was told to stop
+	stopGrace      = 8 * time.Second  // for everything after Run was told to stop
 	maxAsk         = time.Minute      // bound of what an API may ask to wait
 )
 
@@ -75,18 +76,17 @@ func New(c Config, d Deps) *Shard {
 }
 
 // Run polls until ctx ends, then finishes and records what is in flight. It
-// returns within ten seconds of ctx's end, and always nil.
+// returns within stopGrace of ctx's end, and always nil.
 func (s *Shard) Run(ctx context.Context) error {
 	s.Metrics.started(time.Now())
-	// Events in flight outlive ctx, for a while.
-	publishing, stopPublishing := context.WithCancel(context.WithoutCancel(ctx))
+	publishing, stopPublishing := outlive(ctx, publishGrace)
 	defer stopPublishing()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(publishGrace, stopPublishing) })()
-	recording, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
+	last, stopLast := outlive(ctx, stopGrace)
+	defer stopLast()
 	recorded := make(chan struct{})
 	go func() {
 		defer close(recorded)
-		s.record(recording)
+		s.record(ctx, last)
 	}()
 	for ctx.Err() == nil {
 		wait := s.pollOnce(ctx, publishing)
@@ -95,10 +95,24 @@ func (s *Shard) Run(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
-	stopRecording()
 	<-recorded
-	s.recordRest()
+	if err := s.flush(last, last); err != nil {
+		s.Log.Warn("publications were not recorded; they will be published once more", "err", err)
+	}
 	return nil
+}
+
+// outlive returns a context that ends d after ctx does.
+func outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(d):
+			end()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() { stop(); end() }
 }
 
 // Ready says whether the API has answered this shard lately.
