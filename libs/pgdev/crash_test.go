@@ -116,8 +116,9 @@ func TestAServerThatWasKilledIsRecovered(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pg")
 	s := start(t, Options{DataDir: dir, Durable: true})
 	execute(t, s.URL("postgres"), "CREATE TABLE t AS SELECT 'here' AS v")
-	kill(t, s.proc.pid)
-	<-s.Done()
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}

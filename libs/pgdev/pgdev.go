@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"github.com/lib/pq"
 )
@@ -152,6 +153,23 @@ func (s *Server) Stop() error {
 		s.stopErr = s.room.close()
 	})
 	return s.stopErr
+}
+
+// Kill ends every process of the server as a crash of its machine would, and
+// returns when the server has exited. Stop must still follow; Start with the
+// same DataDir recovers.
+func (s *Server) Kill() error {
+	all := []int{s.proc.pid}
+	if syscall.Kill(s.proc.pid, syscall.SIGSTOP) == nil { // it must start none while they are counted
+		all = append(all, children(s.proc.pid)...)
+	}
+	for _, pid := range all {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("kill PostgreSQL: %w", err)
+		}
+	}
+	<-s.proc.done
+	return nil
 }
 
 // Binaries returns the directory with PostgreSQL's programs, after fetching them

@@ -91,6 +91,9 @@ func (d *dialer) config() (pq.Config, error) {
 	case config.ApplicationName == "":
 		config.ApplicationName = applicationName
 	}
+	if len(config.Multi) > 0 && config.TargetSessionAttrs == "" {
+		config.TargetSessionAttrs = pq.TargetSessionAttrsReadWrite
+	}
 	if config.Runtime == nil {
 		config.Runtime = map[string]string{}
 	}

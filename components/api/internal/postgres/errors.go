@@ -93,6 +93,11 @@ func away(err error) bool {
 		errors.Is(err, sql.ErrTxDone) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
+// demoted says whether the server that a connection leads to no longer takes writes.
+func demoted(err error) bool {
+	return pq.As(err, pqerror.ReadOnlySQLTransaction, pqerror.FeatureNotSupported) != nil
+}
+
 func notFound(t fleet.TypeInfo, id string) error {
 	return fleet.Errorf(fleet.NotFound, "there is no %s %q", t.Kind, id)
 }

@@ -157,8 +157,18 @@ func (p *statements) run(ctx context.Context, text string, once func(context.Con
 		if err != nil {
 			return err
 		}
-		return once(ctx, stmt)
+		return p.renewed(once(ctx, stmt))
 	})
+}
+
+// renewed passes err on, and lets go of connections to a server that became
+// another one's standby: new ones find the one that takes writes.
+func (p *statements) renewed(err error) error {
+	if demoted(err) {
+		p.db.SetMaxIdleConns(0)
+		p.db.SetMaxIdleConns(cap(p.slots))
+	}
+	return err
 }
 
 // readLocal reads with the settings of this pool, in a transaction of its own.
@@ -248,10 +258,10 @@ func (s *Store) within(ctx context.Context, t fleet.TypeInfo, work func(context.
 		}
 		began, err := s.db.BeginTxx(ctx, nil)
 		if err != nil {
-			return err
+			return s.statements.renewed(err)
 		}
 		defer began.Rollback() // after Commit it does nothing; before, the error is returned already
-		if err := work(ctx, &tx{Tx: began, tables: names, info: t, statements: s.statements}); err != nil {
+		if err := s.statements.renewed(work(ctx, &tx{Tx: began, tables: names, info: t, statements: s.statements})); err != nil {
 			return err
 		}
 		return began.Commit()

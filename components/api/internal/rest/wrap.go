@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
@@ -33,9 +35,22 @@ func (s *server) wrap(template string, h handler) http.Handler {
 		}
 		took := time.Since(begun)
 		s.Metrics.observe(r.Method, template, rec.status(), took)
-		s.Log.DebugContext(r.Context(), "request", "method", r.Method, "path", template, "status", rec.status(),
+		s.Log.Log(r.Context(), requestLevel(r.Method, template, took), "request", "method", r.Method, "path", template, "status", rec.status(),
 			"seconds", took.Seconds(), "request_id", id)
 	})
+}
+
+// slow is from when on a request is worth a line in the log.
+const slow = time.Second
+
+// requestLevel is info for what somebody changed and for what took long.
+// Workloads report and register all the time: that is debug.
+func requestLevel(method, template string, took time.Duration) slog.Level {
+	chatter := strings.HasSuffix(template, "/statuses") || strings.HasSuffix(template, "/published") || method == http.MethodPut
+	if took >= slow || method != http.MethodGet && method != http.MethodHead && !chatter {
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
 }
 
 // panicked is what a handler's panic becomes.

@@ -1,0 +1,226 @@
+package api_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
+	"github.com/hyperfleet/hyperfleet/libs/pgdev"
+)
+
+// rounds is how often a violent test repeats.
+func rounds(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("ROUNDS")
+	if text == "" {
+		return 3
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("ROUNDS=%q: write a number from 1", text)
+	}
+	return n
+}
+
+// promises is what the API's answers oblige the database to hold.
+type promises struct {
+	mu      sync.Mutex
+	stored  map[string]string // name -> id, answered 201
+	refused map[string]bool   // answered 4xx
+	unknown map[string]string // name -> idempotency key
+	reports map[string]string // id of the report -> message, answered 201
+	answers chan struct{}     // one for each 201
+}
+
+// TestNoPromiseIsBrokenByACrash: PostgreSQL is killed and restarted under
+// writes. What was answered 201 is there, what was answered 4xx is not, and a
+// request whose outcome is unknown, sent again under its key, is one row.
+func TestNoPromiseIsBrokenByACrash(t *testing.T) {
+	t.Parallel()
+	pgdev.Database(t) // skips where there is no PostgreSQL
+	ln := listen(t)
+	port := ln.Addr().(*net.TCPAddr).Port
+	_ = ln.Close() // PostgreSQL takes it, and keeps it over its restarts
+	options := pgdev.Options{DataDir: filepath.Join(t.TempDir(), "postgres"), Port: port, Durable: true}
+	pg := startPostgres(t, options)
+	if err := pg.CreateDatabase(t.Context(), "fleet"); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, pg.URL("fleet"), nil)
+	p := &promises{stored: map[string]string{}, refused: map[string]bool{}, unknown: map[string]string{}, reports: map[string]string{}, answers: make(chan struct{})}
+	ctx, stop := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for w := range 8 {
+		writers.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				p.write(ctx, r.Client, fmt.Sprintf("w%d-%d", w, i))
+			}
+		})
+	}
+	for range rounds(t) {
+		p.await(t, 60)
+		if err := pg.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := pg.Stop(); err != nil { // gives the directory back
+			t.Fatal(err)
+		}
+		pg = startPostgres(t, options)
+	}
+	p.await(t, 60)
+	stop()
+	writers.Wait()
+	p.retry(t, r.Client)
+	p.compare(t, pg.URL("fleet"))
+}
+
+func startPostgres(t *testing.T, o pgdev.Options) *pgdev.Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	pg, err := pgdev.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pg.Stop() })
+	return pg
+}
+
+// await waits for so many promises more.
+func (p *promises) await(t *testing.T, n int) {
+	t.Helper()
+	patience := time.After(2 * time.Minute)
+	for range n {
+		select {
+		case <-p.answers:
+		case <-patience:
+			t.Fatal("nothing is stored any more")
+		}
+	}
+}
+
+// write creates a cluster, one that is refused, and reports on the first.
+func (p *promises) write(ctx context.Context, c *client.Client, name string) {
+	key := "key-" + name
+	made, err := c.Create(ctx, fleet.Clusters, fleet.NewResource{Name: name}, client.IdempotencyKey(key))
+	for p.note(ctx, name, key, made.ID, err); err != nil && ctx.Err() == nil; p.note(ctx, name, key, made.ID, err) {
+		made, err = c.Create(ctx, fleet.Clusters, fleet.NewResource{Name: name}, client.IdempotencyKey(key))
+	}
+	if err != nil {
+		return
+	}
+	wrong := "x" + name
+	_, err = c.Create(ctx, fleet.Clusters, fleet.NewResource{Name: wrong, Spec: json.RawMessage(`{"region": 7}`)}, client.IdempotencyKey("key-"+wrong))
+	p.note(ctx, wrong, "", "", err)
+	report, err := c.Report(ctx, fleet.Clusters, made.ID, fleet.NewReport{AdapterName: "dns", Phase: fleet.ReportComplete, Message: name})
+	if err == nil {
+		p.mu.Lock()
+		p.reports[report.ID] = name
+		p.mu.Unlock()
+	}
+}
+
+func (p *promises) note(ctx context.Context, name, key, id string, err error) {
+	p.mu.Lock()
+	switch code := fleet.ErrorCode(err); {
+	case err == nil:
+		p.stored[name] = id
+	case code == fleet.Unavailable || code == fleet.Internal:
+		if key != "" {
+			p.unknown[name] = key
+		}
+	default:
+		p.refused[name] = true
+	}
+	p.mu.Unlock()
+	if err == nil {
+		select {
+		case p.answers <- struct{}{}:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// retry sends every request whose outcome was unknown at some time again, twice.
+func (p *promises) retry(t *testing.T, c *client.Client) {
+	t.Helper()
+	if len(p.unknown) == 0 {
+		t.Error("no outcome was ever unknown: nothing was tested")
+	}
+	for name, key := range p.unknown {
+		first, err := c.Create(t.Context(), fleet.Clusters, fleet.NewResource{Name: name}, client.IdempotencyKey(key))
+		if err != nil {
+			t.Fatalf("%s again: %v", name, err)
+		}
+		second, err := c.Create(t.Context(), fleet.Clusters, fleet.NewResource{Name: name}, client.IdempotencyKey(key))
+		if err != nil || second.ID != first.ID {
+			t.Errorf("%s once more: %s, then %s, %v", name, first.ID, second.ID, err)
+		}
+		if id, answered := p.stored[name]; answered && id != first.ID {
+			t.Errorf("%s was answered as %s and is %s now", name, id, first.ID)
+		}
+		p.stored[name] = first.ID
+	}
+}
+
+func (p *promises) compare(t *testing.T, url string) {
+	t.Helper()
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() // a test's connection
+	read := func(query string) map[string]string {
+		rows, err := db.QueryContext(t.Context(), query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close() // read to its end
+		out := map[string]string{}
+		for rows.Next() {
+			var key, value string
+			if err := rows.Scan(&key, &value); err != nil {
+				t.Fatal(err)
+			}
+			if other, twice := out[key]; twice {
+				t.Errorf("%s is there twice: %s and %s", key, other, value)
+			}
+			out[key] = value
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	found := read(`SELECT name, id FROM clusters`)
+	for name, id := range p.stored {
+		if found[name] != id {
+			t.Errorf("%s was answered 201 as %s; the database has %q", name, id, found[name])
+		}
+	}
+	for name := range p.refused {
+		if id, there := found[name]; there {
+			t.Errorf("%s was refused and is there as %s", name, id)
+		}
+	}
+	if len(found) != len(p.stored) {
+		t.Errorf("the database has %d clusters, %d were promised", len(found), len(p.stored))
+	}
+	history := read(`SELECT id, message FROM statuses`)
+	for id, message := range p.reports {
+		if history[id] != message {
+			t.Errorf("report %s was answered 201 with %q; the database has %q", id, message, history[id])
+		}
+	}
+	t.Logf("%d stored, %d refused, %d of unknown outcome, %d reports", len(p.stored), len(p.refused), len(p.unknown), len(p.reports))
+}
