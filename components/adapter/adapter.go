@@ -27,6 +27,9 @@ type Deps struct {
 	Transport http.RoundTripper
 	// Subscriber opens a subscription.
 	Subscriber func(context.Context, SubscriptionSpec) (broker.Subscriber, error)
+	// DeadLetters opens a subscription's dead letters, which are then counted;
+	// nil: they are not.
+	DeadLetters func(context.Context, SubscriptionSpec) (broker.DeadLetters, error)
 	// Runner runs the Jobs; several adapters may share one.
 	Runner Runner
 }
@@ -49,7 +52,7 @@ type Adapter struct {
 	handler       *handle.Handler
 	runner        Runner
 	subscriptions []SubscriptionSpec
-	subscribe     func(context.Context, SubscriptionSpec) (broker.Subscriber, error)
+	deps          Deps
 }
 
 // New compiles the adapter's preconditions and puts it together. Its error
@@ -88,7 +91,7 @@ func New(cfg Config, deps Deps) (*Adapter, error) {
 		handler:       handle.New(a, chain, reached, deps.Runner, metrics, deps.Log),
 		runner:        deps.Runner,
 		subscriptions: subscriptions(a, cfg.Concurrency),
-		subscribe:     deps.Subscriber,
+		deps:          deps,
 	}, nil
 }
 
@@ -117,13 +120,28 @@ func (a *Adapter) Run(ctx context.Context) error {
 		return a.runner.Run(ctx, a.name, a.handler.Ended)
 	}}}
 	for _, s := range a.subscriptions {
-		sub, err := a.subscribe(ctx, s)
+		sub, err := a.deps.Subscriber(ctx, s)
 		if err != nil {
 			return fmt.Errorf("subscribe to %s: %w", s.Subscription, err)
+		}
+		if c, ok := sub.(broker.Checker); ok && a.deps.Health != nil {
+			a.deps.Health.Add("adapter "+a.name+": broker, "+s.Subscription, c.Check)
 		}
 		parts = append(parts, service.Part{Name: "subscription " + s.Subscription, Run: func(ctx context.Context) error {
 			return sub.Receive(ctx, a.handler.Handle)
 		}})
+		if a.deps.DeadLetters == nil {
+			continue
+		}
+		letters, err := a.deps.DeadLetters(ctx, s)
+		if err != nil {
+			return fmt.Errorf("open the dead letters of %s: %w", s.Subscription, err)
+		}
+		watch, err := watchDeadLetters(a.deps.Registry, a.name, s.Subscription, letters, a.deps.Log)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, service.Part{Name: "dead letters of " + s.Subscription, Run: watch.run})
 	}
 	return service.Run(ctx, parts...)
 }

@@ -4,12 +4,15 @@ go 1.26.0
 
 require (
 	cel.dev/cel-go v0.32.0
+	github.com/cloudevents/sdk-go/v2 v2.16.2
 	github.com/google/go-cmp v0.7.0
 	github.com/hyperfleet/hyperfleet/libs/apis v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/broker v0.0.0
+	github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/fleet v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/service v0.0.0
 	github.com/prometheus/client_golang v1.25.0
+	github.com/spf13/cobra v1.10.2
 	go.uber.org/goleak v1.3.0
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2
@@ -22,7 +25,6 @@ require (
 	github.com/antlr4-go/antlr/v4 v4.13.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/cloudevents/sdk-go/v2 v2.16.2 // indirect
 	github.com/fxamacker/cbor/v2 v2.9.1 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/go-logr/logr v1.4.3 // indirect
@@ -36,7 +38,8 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
-	github.com/spf13/cobra v1.10.2 // indirect
+	github.com/rabbitmq/amqp091-go v1.16.0 // indirect
+	github.com/sethvargo/go-retry v0.5.0 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
@@ -60,6 +63,7 @@ require (
 replace (
 	github.com/hyperfleet/hyperfleet/libs/apis => ../../libs/apis
 	github.com/hyperfleet/hyperfleet/libs/broker => ../../libs/broker
+	github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq => ../../libs/broker/rabbitmq
 	github.com/hyperfleet/hyperfleet/libs/fleet => ../../libs/fleet
 	github.com/hyperfleet/hyperfleet/libs/service => ../../libs/service
 )

@@ -82,6 +82,7 @@ replace (
 	github.com/hyperfleet/hyperfleet/components/sentinel => ../../components/sentinel
 	github.com/hyperfleet/hyperfleet/libs/apis => ../../libs/apis
 	github.com/hyperfleet/hyperfleet/libs/broker => ../../libs/broker
+	github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq => ../../libs/broker/rabbitmq
 	github.com/hyperfleet/hyperfleet/libs/fleet => ../../libs/fleet
 	github.com/hyperfleet/hyperfleet/libs/pgdev => ../../libs/pgdev
 	github.com/hyperfleet/hyperfleet/libs/service => ../../libs/service

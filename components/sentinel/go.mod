@@ -7,9 +7,11 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/hyperfleet/hyperfleet/libs/apis v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/broker v0.0.0
+	github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/fleet v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/service v0.0.0
 	github.com/prometheus/client_golang v1.25.0
+	github.com/spf13/cobra v1.10.2
 	go.uber.org/goleak v1.3.0
 	golang.org/x/time v0.16.0
 	k8s.io/apimachinery v0.37.2
@@ -31,7 +33,8 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
-	github.com/spf13/cobra v1.10.2 // indirect
+	github.com/rabbitmq/amqp091-go v1.16.0 // indirect
+	github.com/sethvargo/go-retry v0.5.0 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
@@ -53,6 +56,7 @@ require (
 replace (
 	github.com/hyperfleet/hyperfleet/libs/apis => ../../libs/apis
 	github.com/hyperfleet/hyperfleet/libs/broker => ../../libs/broker
+	github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq => ../../libs/broker/rabbitmq
 	github.com/hyperfleet/hyperfleet/libs/fleet => ../../libs/fleet
 	github.com/hyperfleet/hyperfleet/libs/service => ../../libs/service
 )

@@ -124,6 +124,9 @@ func (s *Sentinel) run(ctx context.Context, u unit) error {
 			s.deps.Log.Warn("publisher not closed in time", "shard", u.config.Name, "err", err)
 		}
 	}()
+	if c, ok := publisher.(broker.Checker); ok {
+		s.deps.Health.Add("broker of shard "+u.config.Name, c.Check)
+	}
 	running := shard.New(u.shard, shard.Deps{API: u.api, Publisher: publisher, Metrics: u.metrics, Log: s.deps.Log})
 	s.deps.Health.Add("shard "+u.config.Name, running.Ready)
 	s.deps.Log.Info("shard starts", "shard", u.config.Name, "selector", u.shard.Selector, "resource_type", u.shard.Type)

@@ -139,6 +139,14 @@ func (b SubscriberBroker) validate(path *field.Path) field.ErrorList {
 	if !slices.Contains(types, b.Type) {
 		errs = append(errs, field.NotSupported(path.Child("type"), b.Type, types))
 	}
+	if b.Type == "rabbitmq" {
+		if b.Exchange == "" {
+			errs = append(errs, field.Required(path.Child("exchange"), "the topic exchange that the sentinels publish to"))
+		}
+		if b.RoutingKey == "" {
+			errs = append(errs, field.Required(path.Child("routingKey"), "the routing key of the events, such as clusters.changed"))
+		}
+	}
 	errs = append(errs, atLeast(path.Child("maxDeliveries"), b.MaxDeliveries, 1)...)
 	return errs
 }

@@ -38,7 +38,7 @@ func (d *deadLetters) Review(ctx context.Context, judge func(broker.DeadLetter) 
 			done.Purged++
 		case broker.Stop:
 			kept = append(kept, letters[i:]...)
-			done.Kept += len(letters) - i
+			done.Kept++
 			return done, ctx.Err()
 		default:
 			kept = append(kept, p)

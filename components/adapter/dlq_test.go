@@ -1,0 +1,113 @@
+package adapter_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/hyperfleet/hyperfleet/components/adapter"
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/stub"
+	"github.com/hyperfleet/hyperfleet/libs/service"
+)
+
+const dlqConfig = `
+apiVersion: hyperfleet.redhat.com/v1alpha1
+kind: AdapterConfig
+metadata: {name: dns-adapter}
+spec:
+  adapterType: dns
+  resourceTypes: [clusters]
+  broker: {type: stub, subscription: dns-sub}
+  jobTemplate: {image: x}
+`
+
+// dlq runs `hyperfleet-adapter dlq …` on b.
+func dlq(t *testing.T, b *stub.Broker, args ...string) (string, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "adapter.yaml")
+	if err := os.WriteFile(file, []byte(dlqConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := adapter.DefaultProcess()
+	program := service.Program{Name: "hyperfleet-adapter", Declare: p.Declare, Validate: func() error { return p.Validate() }}
+	cmd, settings := program.Command()
+	has := map[string]broker.Open{broker.TypeStub: func(broker.Settings, broker.Deps) (broker.Driver, error) { return b.Driver(), nil }}
+	cmd.AddCommand(adapter.DLQCommand(&p, has, program, settings))
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetArgs(append([]string{"dlq", "--config-file", file}, args...))
+	err := cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+// bury gives b dead letters with these ids, on dns-sub.
+func bury(t *testing.T, b *stub.Broker, ids ...string) broker.Subscriber {
+	t.Helper()
+	s := b.Subscriber("topic", "dns-sub", broker.Limits{Concurrency: 1}) // so that they keep their order
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	p, left := b.Publisher("topic"), len(ids)
+	for _, id := range ids {
+		e := event.New()
+		e.SetID(id)
+		e.SetSource("test")
+		e.SetType("test")
+		e.SetSubject("cluster-of-" + id)
+		if err := p.Publish(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := s.Receive(ctx, func(_ context.Context, d broker.Delivery) broker.Outcome {
+		if left--; left == 0 {
+			stop()
+		}
+		return broker.Reject("no use for " + d.Event.ID())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestDeadLettersAreListedShownReplayedAndPurged(t *testing.T) {
+	b := stub.New()
+	bury(t, b, "a", "b", "c")
+	for _, c := range []struct {
+		args string
+		says []string
+		fail string
+	}{
+		{args: "list", says: []string{"ID", "DELIVERIES", "cluster-of-a", "no use for b", "c  "}},
+		{args: "list --limit 1", says: []string{"no use for a"}},
+		{args: "list --json --subscription dns-sub", says: []string{`"id":"a"`, `"reason":"no use for a"`, `"subject":"cluster-of-a"`}},
+		{args: "show b", says: []string{`"deliveries": 1`, `"firstFailure": "20`, `"cluster-of-b"`}},
+		{args: "show z", fail: `no dead letter "z"`},
+		{args: "list --subscription other", fail: `has ["dns-sub"]`},
+		{args: "purge", fail: "name the ids, or say --all"},
+		{args: "purge a --all", fail: "name the ids, or say --all"},
+		{args: "purge a z", says: []string{"1 purged"}, fail: `no dead letter "z"`},
+		{args: "replay b", says: []string{"1 replayed"}},
+		{args: "replay --all", says: []string{"1 replayed"}},
+		{args: "list --json", says: []string{""}},
+	} {
+		out, err := dlq(t, b, strings.Fields(c.args)...)
+		if (err != nil) != (c.fail != "") || err != nil && !strings.Contains(err.Error(), c.fail) {
+			t.Fatalf("dlq %s: %v, want %q", c.args, err, c.fail)
+		}
+		for _, want := range c.says {
+			if !strings.Contains(out, want) {
+				t.Errorf("dlq %s does not say %q:\n%s", c.args, want, out)
+			}
+		}
+	}
+	if stats, err := b.DeadLetters("dns-sub").Stats(t.Context()); err != nil || stats.Count != 0 {
+		t.Errorf("%d dead letters are left, %v", stats.Count, err)
+	}
+}

@@ -1,0 +1,79 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/service"
+)
+
+// Process is what an operator sets for an adapter that is a process of its own.
+type Process struct {
+	Config
+	Brokers     broker.Settings
+	DataDir     string // of Jobs that are run without Kubernetes
+	AdminListen string
+	Namespace   string
+	LogLevel    string
+	LogFormat   string
+}
+
+// DefaultProcess returns what holds unless it is set.
+func DefaultProcess() Process {
+	p := Process{Config: DefaultConfig(), DataDir: "data", AdminListen: ":8081", LogLevel: "info", LogFormat: "json"}
+	p.APIURL = "http://hyperfleet-api:8080"
+	return p
+}
+
+// Declare adds every setting to a program. The file of the AdapterConfig is not
+// the one with settings.
+func (p *Process) Declare(s *service.Settings) {
+	f := s.Flags
+	s.FileFlag = "settings-file"
+	f.StringVar(&p.Name, "config", p.Name, "name of the AdapterConfig; needed where there are several")
+	f.StringVar(&p.ConfigFile, "config-file", p.ConfigFile, "YAML file with the AdapterConfig")
+	f.StringVar(&p.Namespace, "namespace", p.Namespace, "namespace of the AdapterConfig; one from a file may leave its own out")
+	f.StringVar(&p.APIURL, "api-url", p.APIURL, "the API, for an AdapterConfig without hyperfleetAPI")
+	f.DurationVar(&p.APITimeout, "api-timeout", p.APITimeout, "time that one request to the API may take")
+	f.StringVar(&p.TokenFile, "api-token-file", p.TokenFile, "file with the token for the API, read again when it changes")
+	f.IntVar(&p.Concurrency, "concurrency", p.Concurrency, "events handled at once")
+	f.StringVar(&p.DataDir, "data-dir", p.DataDir, "directory of the Jobs that are run without Kubernetes")
+	f.StringVar(&p.AdminListen, "admin-listen", p.AdminListen, "address of /livez, /readyz and /metrics")
+	f.StringVar(&p.LogLevel, "log-level", p.LogLevel, "debug, info, warn or error")
+	f.StringVar(&p.LogFormat, "log-format", p.LogFormat, "json or text")
+	p.Brokers.Declare(f)
+	s.Sections["broker"] = &p.Broker
+}
+
+// Validate names every problem of p, those of its AdapterConfig included.
+func (p Process) Validate() error { return errors.Join(p.Config.Validate(), p.Brokers.Validate()) }
+
+// subscription is the spec in the broker's terms.
+func (s SubscriptionSpec) subscription() broker.Subscription {
+	return broker.Subscription{Name: s.Subscription, Route: broker.Route{
+		ProjectID: s.Broker.ProjectID, Topic: s.Topic, Exchange: s.Broker.Exchange, RoutingKey: s.Broker.RoutingKey,
+	}}
+}
+
+// SubscriberFrom opens subscriptions with the drivers that a program has.
+func SubscriberFrom(drivers *broker.Drivers) func(context.Context, SubscriptionSpec) (broker.Subscriber, error) {
+	return func(ctx context.Context, s SubscriptionSpec) (broker.Subscriber, error) {
+		driver, err := drivers.Get(s.Broker.Type)
+		if err != nil {
+			return nil, err
+		}
+		return driver.Subscriber(ctx, s.subscription(), s.Limits)
+	}
+}
+
+// DeadLettersFrom opens the dead letters of subscriptions likewise.
+func DeadLettersFrom(drivers *broker.Drivers) func(context.Context, SubscriptionSpec) (broker.DeadLetters, error) {
+	return func(ctx context.Context, s SubscriptionSpec) (broker.DeadLetters, error) {
+		driver, err := drivers.Get(s.Broker.Type)
+		if err != nil {
+			return nil, err
+		}
+		return driver.DeadLetters(ctx, s.subscription())
+	}
+}
