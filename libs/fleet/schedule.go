@@ -2,11 +2,16 @@ package fleet
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
 // MaxRepeat bounds the doubling of a silent resource's backoff: 2^5 backoffs.
 const MaxRepeat = 5
+
+// MaxLater bounds how many retries wait behind an earlier wake-up: more than
+// a resource has adapters. The last ones are left to the backoff.
+const MaxLater = 16
 
 // Backoff is how long a resource may stay unheard of before it is due.
 type Backoff struct {
@@ -28,6 +33,7 @@ func (b Backoff) For(ready bool) time.Duration {
 type Schedule struct {
 	WakeAt     time.Time // publish at once from this moment on; zero = not woken
 	WakeReason Reason
+	Later      []time.Time // retries after WakeAt, in order; nil = none
 	Wakes      int64 // raised by every wake, so that a recording never swallows one
 	Ready      bool
 	Base       time.Time // backoffs count from here
@@ -49,14 +55,33 @@ func (s Schedule) Due(b Backoff, now time.Time) (Reason, bool) {
 	return "", false
 }
 
-// Wake returns s woken at the given moment; of two wake-ups the earlier stays.
-// What is parked stays so.
+// Wake returns s woken at the given moment. Of two wake-ups the earlier stays,
+// and a retry that is the later one follows it. What is parked stays so.
 func (s Schedule) Wake(at time.Time, why Reason) Schedule {
 	s.Wakes++
-	if !s.Parked && (s.WakeAt.IsZero() || at.Before(s.WakeAt)) {
+	switch {
+	case s.Parked:
+	case s.WakeAt.IsZero():
 		s.WakeAt, s.WakeReason = at, why
+	case at.Before(s.WakeAt):
+		if s.WakeReason == Retry {
+			s.Later = follow(s.Later, s.WakeAt)
+		}
+		s.WakeAt, s.WakeReason = at, why
+	case at.After(s.WakeAt) && why == Retry:
+		s.Later = follow(s.Later, at)
 	}
 	return s
+}
+
+// follow returns the moments with at among them, each once and in order.
+func follow(moments []time.Time, at time.Time) []time.Time {
+	i, there := slices.BinarySearchFunc(moments, at, time.Time.Compare)
+	if there {
+		return moments
+	}
+	all := slices.Insert(slices.Clone(moments), i, at)
+	return all[:min(len(all), MaxLater)]
 }
 
 // Park returns s out of the schedule: paused, or waiting for what it owns.
@@ -86,13 +111,19 @@ func (s Schedule) Reported(ready bool, now time.Time) Schedule {
 // woken are what the publisher read: how often the resource had been woken by
 // then, and whether a wake-up (not an expired backoff) made it due. Only a
 // wake-up that the event served is cleared: not one that came after the
-// reading, and not one that was still in the future.
+// reading, and not one that was still in the future. The next retry follows.
 func (s Schedule) Published(b Backoff, wakes int64, woken bool, now time.Time) Schedule {
 	if s.Parked {
 		return s
 	}
 	if woken && s.Wakes == wakes {
 		s.WakeAt, s.WakeReason = time.Time{}, ""
+		if len(s.Later) > 0 {
+			s.WakeAt, s.WakeReason, s.Later = s.Later[0], Retry, s.Later[1:]
+		}
+		if len(s.Later) == 0 {
+			s.Later = nil
+		}
 	}
 	if s.Ready {
 		s.Base = now

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"math"
+	"reflect"
 	"testing"
 	"time"
 )
@@ -50,6 +51,37 @@ func TestScheduleWakeKeepsTheEarlier(t *testing.T) {
 	s = Schedule{}.Wake(base, GenerationChanged).Wake(base, Requested)
 	if s.WakeReason != GenerationChanged || s.Wakes != 2 {
 		t.Errorf("two at once: %+v", s)
+	}
+}
+
+func TestScheduleARetryBehindAnEarlierWakeIsNotLost(t *testing.T) {
+	t.Parallel()
+	minute, hour := base.Add(time.Minute), base.Add(time.Hour)
+	want := Schedule{WakeAt: base, WakeReason: AdapterCompleted, Later: []time.Time{minute, hour}}
+	for _, s := range []Schedule{
+		Schedule{}.Wake(hour, Retry).Wake(minute, Retry).Wake(base, AdapterCompleted),
+		Schedule{}.Wake(base, AdapterCompleted).Wake(minute, Retry).Wake(hour, Retry),
+		Schedule{}.Wake(minute, Retry).Wake(base, AdapterCompleted).Wake(hour, Retry),
+	} {
+		if s.Wakes = 0; !reflect.DeepEqual(s, want) {
+			t.Fatalf("woken: %+v", s)
+		}
+		for _, next := range []time.Time{minute, hour} {
+			s = s.Published(backoff, s.Wakes, true, base)
+			if !s.WakeAt.Equal(next) || s.WakeReason != Retry {
+				t.Fatalf("after an event, before %v: %+v", next, s)
+			}
+		}
+		if s = s.Published(backoff, s.Wakes, true, base); !s.WakeAt.IsZero() || s.Later != nil {
+			t.Errorf("after the last: %+v", s)
+		}
+	}
+	var many Schedule
+	for i := range 3 * MaxLater {
+		many = many.Wake(base.Add(time.Duration(i)), Retry).Wake(base.Add(time.Duration(i)), Retry)
+	}
+	if len(many.Later) != MaxLater || !many.Later[0].Equal(base.Add(1)) {
+		t.Errorf("%d retries wait, the first at %v", len(many.Later), many.Later[0])
 	}
 }
 

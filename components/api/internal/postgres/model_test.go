@@ -166,12 +166,16 @@ func (w *world) patchLabels() {
 func (w *world) age() {
 	m := w.any()
 	d := time.Duration(w.r.IntN(4)) * time.Hour
-	if _, err := w.s.db.ExecContext(w.t.Context(), `UPDATE schedule SET base = base - $2 * interval '1 hour', wake_at = wake_at - $2 * interval '1 hour' WHERE id = $1`, m.id, int(d/time.Hour)); err != nil {
+	if _, err := w.s.db.ExecContext(w.t.Context(), `UPDATE schedule SET base = base - $2 * interval '1 hour', wake_at = wake_at - $2 * interval '1 hour',
+		later = (SELECT array_agg(m - $2 * interval '1 hour') FROM unnest(later) m) WHERE id = $1`, m.id, int(d/time.Hour)); err != nil {
 		w.t.Fatal(err)
 	}
 	m.schedule.Base = m.schedule.Base.Add(-d)
 	if !m.schedule.WakeAt.IsZero() {
 		m.schedule.WakeAt = m.schedule.WakeAt.Add(-d)
+	}
+	for i, at := range m.schedule.Later {
+		m.schedule.Later[i] = at.Add(-d)
 	}
 	w.check("hours", m)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
@@ -152,13 +153,18 @@ func scheduleOf(t testing.TB, s *Store, id string) fleet.Schedule {
 		Ready      bool       `db:"ready"`
 		Base       time.Time  `db:"base"`
 		Repeat     int        `db:"repeat"`
+		Later      pq.Int64Array
 	}
-	if err := s.db.GetContext(t.Context(), &row, `SELECT wake_at, wake_reason, wakes, ready, base, repeat FROM schedule WHERE id = $1`, id); err != nil {
+	if err := s.db.GetContext(t.Context(), &row, `SELECT wake_at, wake_reason, wakes, ready, base, repeat,
+		(SELECT array_agg((extract(epoch FROM m) * 1000000)::bigint) FROM unnest(later) m) AS later FROM schedule WHERE id = $1`, id); err != nil {
 		t.Fatal(err)
 	}
 	out := fleet.Schedule{Wakes: row.Wakes, Ready: row.Ready, Base: row.Base.UTC(), Repeat: row.Repeat}
 	if row.WakeAt != nil {
 		out.WakeAt, out.WakeReason = row.WakeAt.UTC(), fleet.Reason(*row.WakeReason)
+	}
+	for _, micros := range row.Later {
+		out.Later = append(out.Later, time.UnixMicro(micros).UTC())
 	}
 	return out
 }

@@ -50,9 +50,8 @@ func readToken(s string) (token, bool) {
 }
 
 // publishedSQL says what fleet.Schedule.Published says: what is parked stays as
-// it is. Rows are locked in the
-// order of their ids, so that two recordings cannot wait for each other, and
-// the clock is read after that. The exponent is repeat as it was.
+// it is. Rows are locked in the order of their ids, so that two recordings
+// cannot wait for each other, and the clock is read after that. The exponent is repeat as it was.
 const publishedSQL = `
 	WITH given AS (
 		SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::boolean[]) AS g (id, wakes, woken)),
@@ -64,8 +63,9 @@ const publishedSQL = `
 			greatest(clock_timestamp(), locked.transitioned_at + interval '1 microsecond') AS now
 		FROM locked JOIN given USING (id))
 	UPDATE {schedule} s SET
-		wake_at = CASE WHEN timed.served THEN NULL ELSE s.wake_at END,
-		wake_reason = CASE WHEN timed.served THEN NULL ELSE s.wake_reason END,
+		wake_at = CASE WHEN timed.served THEN s.later[1] ELSE s.wake_at END,
+		wake_reason = CASE WHEN NOT timed.served THEN s.wake_reason WHEN s.later IS NULL THEN NULL ELSE 'retry' END,
+		later = CASE WHEN timed.served THEN nullif(s.later[2:], '{}') ELSE s.later END,
 		base = CASE WHEN s.ready THEN timed.now
 			ELSE timed.now + $4::bigint * (2 ^ s.repeat - 1) * interval '1 microsecond' END,
 		repeat = CASE WHEN s.ready THEN s.repeat ELSE least(s.repeat + 1, $5::int) END

@@ -4,19 +4,28 @@ import (
 	"context"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 const (
 	// A row whose base is infinity is parked, and stays so unless $10 is false.
-	// Of two wake-ups the earlier stays; every one counts.
+	// Of two wake-ups the earlier stays, and retries that are later follow it;
+	// every one counts.
 	scheduleSQL = `
 		UPDATE {schedule} SET ready = $2, phase = $3, generation = $4, transitioned_at = $5, wakes = wakes + $7,
 			base = CASE WHEN coalesce($10::boolean, base = 'infinity') THEN 'infinity' ELSE coalesce($6::timestamptz, base) END,
 			repeat = CASE WHEN coalesce($10::boolean, base = 'infinity') OR $6::timestamptz IS NOT NULL THEN 0 ELSE repeat END,
 			wake_at = CASE WHEN coalesce($10::boolean, base = 'infinity') THEN NULL ELSE least(wake_at, $8::timestamptz) END,
 			wake_reason = CASE WHEN coalesce($10::boolean, base = 'infinity') THEN NULL
-				WHEN $8::timestamptz < coalesce(wake_at, 'infinity') THEN $9 ELSE wake_reason END
+				WHEN $8::timestamptz < coalesce(wake_at, 'infinity') THEN $9 ELSE wake_reason END,
+			later = CASE WHEN coalesce($10::boolean, base = 'infinity') THEN NULL
+				WHEN later IS NULL AND $8::timestamptz IS NULL THEN NULL
+				ELSE (SELECT array_agg(f.moment) FROM (
+					SELECT DISTINCT m AS moment
+					FROM unnest(coalesce(later, '{}') || $11::timestamptz[] || CASE WHEN wake_reason = 'retry' THEN wake_at END) m
+					WHERE m > least(wake_at, $8::timestamptz) ORDER BY m LIMIT $12::int) f) END
 		WHERE id = $1`
 
 	moveSQL = `UPDATE {schedule} SET labels = $2, shard_key = $3 WHERE id = $1`
@@ -41,7 +50,11 @@ type plan struct {
 // reschedule follows a change of the resource.
 func (x *tx) reschedule(ctx context.Context, id string, generation int64, s fleet.Status, p plan) error {
 	var first wake
+	retries := pq.StringArray{}
 	for _, w := range p.wakes {
+		if w.why == fleet.Retry {
+			retries = append(retries, w.at.UTC().Format(time.RFC3339Nano))
+		}
 		if first.at.IsZero() || w.at.Before(first.at) {
 			first = w
 		}
@@ -51,5 +64,5 @@ func (x *tx) reschedule(ctx context.Context, id string, generation int64, s flee
 		at = &first.at
 	}
 	return x.exec(ctx, scheduleSQL, id, s.Phase == fleet.Ready, string(s.Phase), generation, s.LastTransitionTime.Time,
-		p.base, len(p.wakes), at, string(first.why), p.park)
+		p.base, len(p.wakes), at, string(first.why), p.park, retries, fleet.MaxLater)
 }
