@@ -57,6 +57,7 @@ type NewResource struct {
 type List struct {
 	Kind     string     `json:"kind"`
 	Items    []Resource `json:"items"`
+	Total    *int64     `json:"total,omitempty"` // of a whole walk, where it was asked for
 	Continue string     `json:"continue,omitempty"`
 	AsOf     Time       `json:"asOf"`
 }

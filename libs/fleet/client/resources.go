@@ -107,6 +107,7 @@ type ListOptions struct {
 	Owner        string    // id of what they belong to
 	UpdatedSince time.Time // zero = from the beginning
 	Deleted      bool      // also what is deleted
+	Count        bool      // the total as well
 	Limit        int       // items per page, 1 to 1000; 0 = the API's default
 	Continue     string    // the Continue of the page before
 }
@@ -122,6 +123,9 @@ func (o ListOptions) query() url.Values {
 	}
 	if o.Deleted {
 		q.Set("deleted", "true")
+	}
+	if o.Count {
+		q.Set("count", "true")
 	}
 	page(q, o.Limit, o.Continue)
 	return q

@@ -25,7 +25,7 @@ func TestADatabaseThatOnlyReadsIsUnavailable(t *testing.T) {
 	}
 	s.db.SetMaxIdleConns(-1) // the setting holds for new connections
 	wantCode(t, s.Published(t.Context(), clusters, []string{due.Items[0].Token}, fleet.Backoff{}), fleet.Unavailable)
-	if list, err := s.List(t.Context(), clusters, all, ListQuery{}); err != nil || len(list.Items) != 1 {
+	if list, err := s.list(t.Context(), clusters, all, ListQuery{}); err != nil || len(list.Items) != 1 {
 		t.Errorf("list: %d, %v", len(list.Items), err)
 	}
 }

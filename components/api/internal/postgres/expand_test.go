@@ -24,7 +24,7 @@ func TestTheVersionBeforeServesOnTheNewSchema(t *testing.T) {
 			t.Parallel()
 			s := open(t)
 			replay(t, s, file)
-			list, err := s.List(t.Context(), clusters, all, ListQuery{Deleted: true})
+			list, err := s.list(t.Context(), clusters, all, ListQuery{Deleted: true})
 			if err != nil || len(list.Items) != 2 {
 				t.Fatalf("this version lists %+v, %v", list.Items, err)
 			}

@@ -69,7 +69,7 @@ func TestAStoreFollowsItsDatabase(t *testing.T) {
 	}
 	save(b)
 	create(t, s, "on-the-second", nil)
-	list, err := s.List(t.Context(), clusters, all, ListQuery{})
+	list, err := s.list(t.Context(), clusters, all, ListQuery{})
 	if err != nil || len(list.Items) != 1 || list.Items[0].Name != "on-the-second" {
 		t.Errorf("the second has %+v, %v", list.Items, err)
 	}

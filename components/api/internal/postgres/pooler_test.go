@@ -176,7 +176,7 @@ func liveOnce(ctx context.Context, s *Store, name string) error {
 	if err := s.Published(ctx, clusters, []string{due.Items[0].Token}, fleet.Backoff{NotReady: time.Second, Ready: time.Hour}); err != nil {
 		return fmt.Errorf("published: %w", err)
 	}
-	list, err := s.List(ctx, clusters, Tenants("default"), ListQuery{Selector: sel, Phases: []fleet.Phase{fleet.Ready}, Name: name})
+	list, err := s.list(ctx, clusters, Tenants("default"), ListQuery{Selector: sel, Phases: []fleet.Phase{fleet.Ready}, Name: name})
 	if err != nil || len(list.Items) != 1 {
 		return fmt.Errorf("list: %d items: %w", len(list.Items), errors.Join(err))
 	}

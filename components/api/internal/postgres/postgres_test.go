@@ -202,3 +202,20 @@ func unmarshal[T any](t testing.TB, text []byte) T {
 	}
 	return v
 }
+
+// list collects a page, which the store itself never does.
+func (s *Store) list(ctx context.Context, t fleet.TypeInfo, sc Scope, q ListQuery) (fleet.List, error) {
+	items := []fleet.Resource{}
+	out, err := s.List(ctx, t, sc, q, func(i Item) error {
+		text, err := json.Marshal(i)
+		if err != nil {
+			return err
+		}
+		var r fleet.Resource
+		err = json.Unmarshal(text, &r)
+		items = append(items, r)
+		return err
+	})
+	out.Items = items
+	return out, err
+}

@@ -31,6 +31,7 @@ type ListQuery struct {
 	Owner        string          // only what belongs to the resource with this id
 	UpdatedSince *time.Time      // updated_at at or after
 	Deleted      bool            // tombstones as well
+	Count        bool            // the total as well
 	Limit        int             // at most so many; 0 = 100, never more than 1000
 	Continue     string          // from the list before
 }

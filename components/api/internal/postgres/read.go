@@ -2,13 +2,10 @@ package postgres
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/lib/pq"
 
-	"github.com/hyperfleet/hyperfleet/components/api/internal/selector"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -70,91 +67,6 @@ func (x *tx) get(ctx context.Context, t fleet.TypeInfo, id string) (fleet.Resour
 		return fleet.Resource{}, err
 	}
 	return r.resource(t)
-}
-
-// List reads one page of resources in the order of their ids, which never
-// change: what exists during a whole walk is seen exactly once.
-func (s *Store) List(ctx context.Context, t fleet.TypeInfo, sc Scope, q ListQuery) (fleet.List, error) {
-	out := fleet.List{Kind: t.ListKind, Items: []fleet.Resource{}}
-	names, err := of(t)
-	if err != nil {
-		return out, err
-	}
-	query := q.fingerprint(t, sc)
-	after, err := readPlace(q.Continue, query)
-	if err != nil {
-		return out, err
-	}
-	asOf, err := s.clock(ctx)
-	if err != nil {
-		return out, outward(ctx, "list "+string(t.Type), err)
-	}
-	limit := pageSize(q.Limit)
-	text, args := q.sql(sc, after, limit+1)
-	var rows []row
-	if err := s.statements.read(ctx, &rows, names.sql(text), args...); err != nil {
-		return out, outward(ctx, "list "+string(t.Type), err)
-	}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		out.Continue = place{Query: query, ID: rows[limit-1].ID}.String()
-	}
-	for _, r := range rows {
-		item, err := r.resource(t)
-		if err != nil {
-			return out, err
-		}
-		out.Items = append(out.Items, item)
-	}
-	out.AsOf = fleet.At(asOf)
-	return out, nil
-}
-
-// sql is the statement of a page: constants chosen by what is asked, never
-// anything of what was sent.
-func (q ListQuery) sql(sc Scope, after place, limit int) (string, []any) {
-	var args []any
-	conditions := []string{}
-	where := func(text string, arg any) {
-		args = append(args, arg)
-		conditions = append(conditions, fmt.Sprintf(text, len(args)))
-	}
-	if !sc.all {
-		_, tenants := sc.args()
-		where("tenant = ANY($%d::text[])", tenants)
-	}
-	if !q.Deleted {
-		conditions = append(conditions, "deleted_at IS NULL")
-	}
-	if after.ID != "" {
-		where("id > $%d::uuid", after.ID)
-	}
-	if q.Name != "" {
-		where("name = $%d::text", q.Name)
-	}
-	if q.Owner != "" {
-		where("owner_id = $%d::uuid", q.Owner)
-	}
-	if q.UpdatedSince != nil {
-		where("updated_at >= $%d::timestamptz", *q.UpdatedSince)
-	}
-	if len(q.Phases) > 0 {
-		text := "status->>'phase' = ANY($%d::text[])"
-		if q.NotPhases {
-			text = "NOT " + text
-		}
-		where(text, stringArray(q.Phases))
-	}
-	if q.Selector != nil {
-		text, more := selector.SQL(q.Selector, "labels", len(args)+1)
-		conditions, args = append(conditions, text), append(args, more...)
-	}
-	if len(conditions) == 0 {
-		conditions = []string{"true"}
-	}
-	args = append(args, limit)
-	return "SELECT " + columns + " FROM {resources} WHERE " + strings.Join(conditions, " AND ") +
-		fmt.Sprintf(" ORDER BY id LIMIT $%d", len(args)), args
 }
 
 func (s *Store) clock(ctx context.Context) (time.Time, error) {

@@ -79,7 +79,7 @@ func TestReportRollsUpInItsTransaction(t *testing.T) {
 	if a, _ := got.Status.Adapter("validation"); a.Message != long || string(a.Data) != `{"policies": 3}` {
 		t.Errorf("GET by id shows %d bytes of message, data %s", len(a.Message), a.Data)
 	}
-	list, err := s.List(t.Context(), clusters, all, ListQuery{})
+	list, err := s.list(t.Context(), clusters, all, ListQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestCursorBelongsToItsList(t *testing.T) {
 	for i := range 3 {
 		create(t, s, name(i), nil)
 	}
-	list, err := s.List(ctx, clusters, all, ListQuery{Limit: 1})
+	list, err := s.list(ctx, clusters, all, ListQuery{Limit: 1})
 	if err != nil || list.Continue == "" {
 		t.Fatalf("%+v %v", list, err)
 	}
@@ -298,10 +298,10 @@ func TestCursorBelongsToItsList(t *testing.T) {
 		{Continue: list.Continue, Name: "c-1"}, {Continue: list.Continue, Deleted: true}, {Continue: due.Continue}, {Continue: "x"}, {Continue: "!!"},
 		{Continue: list.Continue, Phases: []fleet.Phase{fleet.Ready}}, {Continue: list.Continue[:10]}, {Continue: "e30"},
 	} {
-		_, err := s.List(ctx, clusters, all, q)
+		_, err := s.list(ctx, clusters, all, q)
 		wantCode(t, err, fleet.BadRequest)
 	}
-	_, err = s.List(ctx, clusters, Tenants("default"), ListQuery{Continue: list.Continue})
+	_, err = s.list(ctx, clusters, Tenants("default"), ListQuery{Continue: list.Continue})
 	wantCode(t, err, fleet.BadRequest)
 	_, err = s.Due(ctx, clusters, DueQuery{Continue: due.Continue, Backoff: fleet.Backoff{Ready: 1}})
 	wantCode(t, err, fleet.BadRequest)

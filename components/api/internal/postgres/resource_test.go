@@ -84,7 +84,7 @@ func TestScopeHidesOtherTenants(t *testing.T) {
 		_, err = s.GetReport(ctx, clusters, sc, r.ID, entry.ID)
 		wantCode(t, err, fleet.NotFound)
 		wantCode(t, s.DeleteReport(ctx, clusters, sc, r.ID, entry.ID), fleet.NotFound)
-		if list, err := s.List(ctx, clusters, sc, ListQuery{}); err != nil || len(list.Items) != 0 {
+		if list, err := s.list(ctx, clusters, sc, ListQuery{}); err != nil || len(list.Items) != 0 {
 			t.Errorf("list in scope %v: %d items, %v", sc, len(list.Items), err)
 		}
 	}
@@ -198,7 +198,7 @@ func TestDeletedResourceIsATombstone(t *testing.T) {
 		t.Errorf("counts (-want +got):\n%s%v", diff, err)
 	}
 	for deleted, want := range map[bool]int{false: 0, true: 1} {
-		if list, err := s.List(ctx, clusters, all, ListQuery{Deleted: deleted}); err != nil || len(list.Items) != want {
+		if list, err := s.list(ctx, clusters, all, ListQuery{Deleted: deleted}); err != nil || len(list.Items) != want {
 			t.Errorf("list with deleted=%v: %d items, %v", deleted, len(list.Items), err)
 		}
 	}

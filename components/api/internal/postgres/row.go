@@ -42,13 +42,7 @@ func (r row) version() string { return fmt.Sprintf("m%d.s%d", r.DesiredVersion, 
 
 // resource gives the row the form of the API.
 func (r row) resource(t fleet.TypeInfo) (fleet.Resource, error) {
-	out := fleet.Resource{
-		ID: r.ID, Kind: t.Kind, Href: href(t, r.ID), Tenant: r.Tenant, Name: r.Name, Owner: r.owner(t),
-		Spec: r.Spec, Paused: r.Paused, Protected: r.Protected, Generation: r.Generation,
-		ResourceVersion: r.version(),
-		CreatedAt:       fleet.At(r.CreatedAt), UpdatedAt: fleet.At(r.UpdatedAt),
-		DeletionAt: optional(r.DeletionAt), DeletedAt: optional(r.DeletedAt),
-	}
+	out := r.head(t)
 	if err := json.Unmarshal(r.Labels, &out.Labels); err != nil {
 		return out, fmt.Errorf("read the labels of %s: %w", r.ID, err)
 	}
@@ -56,6 +50,22 @@ func (r row) resource(t fleet.TypeInfo) (fleet.Resource, error) {
 		return out, fmt.Errorf("read the status of %s: %w", r.ID, err)
 	}
 	return out, r.fill(&out.Status)
+}
+
+// item is resource without reading what is passed on as it is.
+func (r row) item(t fleet.TypeInfo) Item {
+	return Item{Resource: r.head(t), Labels: r.Labels, Status: r.Status}
+}
+
+// head is the resource without labels and status.
+func (r row) head(t fleet.TypeInfo) fleet.Resource {
+	return fleet.Resource{
+		ID: r.ID, Kind: t.Kind, Href: href(t, r.ID), Tenant: r.Tenant, Name: r.Name, Owner: r.owner(t),
+		Spec: r.Spec, Paused: r.Paused, Protected: r.Protected, Generation: r.Generation,
+		ResourceVersion: r.version(),
+		CreatedAt:       fleet.At(r.CreatedAt), UpdatedAt: fleet.At(r.UpdatedAt),
+		DeletionAt: optional(r.DeletionAt), DeletedAt: optional(r.DeletedAt),
+	}
 }
 
 func href(t fleet.TypeInfo, id string) string { return "/v1/" + string(t.Type) + "/" + id }

@@ -134,6 +134,37 @@ func (p *statements) read(ctx context.Context, dest any, text string, args ...an
 	})
 }
 
+// rows runs a query outside of any transaction and shows its rows to each, one
+// by one, until that says to stop.
+func (p *statements) rows(ctx context.Context, text string, args []any, each func(*sqlx.Rows) (bool, error)) error {
+	var torn error // what began is not begun again
+	err := p.run(ctx, text, func(ctx context.Context, stmt kept) error {
+		var rows *sqlx.Rows
+		var err error
+		if stmt.Stmt == nil {
+			rows, err = p.db.QueryxContext(ctx, text, args...)
+		} else {
+			rows, err = stmt.QueryxContext(ctx, args...)
+		}
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for next := true; next && rows.Next(); {
+			if next, err = each(rows); err != nil || !next {
+				torn = err
+				return nil
+			}
+		}
+		torn = rows.Err()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return torn
+}
+
 // exec runs a statement outside of any transaction that answers nothing.
 func (p *statements) exec(ctx context.Context, text string, args ...any) error {
 	return p.run(ctx, text, func(ctx context.Context, stmt kept) (err error) {

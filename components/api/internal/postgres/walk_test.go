@@ -54,7 +54,7 @@ func seen(t testing.TB, s *Store, q ListQuery) map[string]int {
 	t.Helper()
 	count := map[string]int{}
 	for {
-		page, err := s.List(t.Context(), clusters, all, q)
+		page, err := s.list(t.Context(), clusters, all, q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestListFilters(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			list, err := s.List(t.Context(), clusters, Tenants("default"), test.q)
+			list, err := s.list(t.Context(), clusters, Tenants("default"), test.q)
 			if err != nil {
 				t.Fatal(err)
 			}

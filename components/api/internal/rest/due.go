@@ -24,7 +24,7 @@ func (r resources) due(w http.ResponseWriter, req *http.Request, q *query) error
 	q.required(notReady, "backoffNotReady", "together with due")
 	q.required(ready, "backoffReady", "together with due")
 	q.required(q.oneOf("view", "brief") != "" || q.values.Has("view"), "view", "together with due: what is due is answered with view=brief")
-	q.notWith("due", "phase", "name", "updatedSince", "deleted")
+	q.notWith("due", "phase", "name", "updatedSince", "deleted", "count")
 	in.Limit, in.Continue = q.page()
 	if err := q.done(); err != nil {
 		return err

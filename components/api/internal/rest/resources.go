@@ -178,13 +178,15 @@ func (r resources) page(w http.ResponseWriter, req *http.Request, q *query, owne
 	in.Name = q.name("name", r.Schemas)
 	in.UpdatedSince = q.time("updatedSince")
 	in.Deleted = q.flag("deleted")
+	in.Count = q.flag("count")
 	in.Limit, in.Continue = q.page()
 	if err := q.done(); err != nil {
 		return err
 	}
-	out, err := r.Store.List(req.Context(), r.info, r.scope(req), in)
+	items := openStream(w, r.info.ListKind, r.Timeout)
+	end, err := r.Store.List(req.Context(), r.info, r.scope(req), in, func(item postgres.Item) error { return items.add(item) })
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, out)
+	return items.end(end)
 }

@@ -23,7 +23,7 @@ type Store interface {
 type Reader interface {
 	Get(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, deleted bool) (fleet.Resource, error)
 	ResourceVersion(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, deleted bool) (string, error)
-	List(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, q postgres.ListQuery) (fleet.List, error)
+	List(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, q postgres.ListQuery, each func(postgres.Item) error) (fleet.List, error)
 }
 
 // Writer changes the desired state of resources.

@@ -30,13 +30,17 @@ func (s *server) wrap(template string, h handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), s.Timeout)
 		defer cancel()
 		rec := &recorder{ResponseWriter: w}
+		torn := false
 		if err := s.guarded(h, rec, r.WithContext(ctx)); err != nil {
-			s.fail(rec, r, id, err)
+			torn = s.fail(rec, r, id, err)
 		}
 		took := time.Since(begun)
 		s.Metrics.observe(r.Method, template, rec.status(), took)
 		s.Log.Log(r.Context(), requestLevel(r.Method, template, took), "request", "method", r.Method, "path", template, "status", rec.status(),
 			"seconds", took.Seconds(), "request_id", id)
+		if torn {
+			panic(http.ErrAbortHandler) //nolint:forbidigo // cuts the answer off, so that nobody takes it for a whole one
+		}
 	})
 }
 
@@ -70,8 +74,9 @@ func (s *server) guarded(h handler, w http.ResponseWriter, r *http.Request) (err
 	return h(w, r)
 }
 
-// fail answers an error. What the user may not see goes to the log.
-func (s *server) fail(w *recorder, r *http.Request, id string, err error) {
+// fail answers an error. What the user may not see goes to the log. Where the
+// answer has begun already it is torn: all that is left is to cut it off.
+func (s *server) fail(w *recorder, r *http.Request, id string, err error) (torn bool) {
 	var seen *fleet.Error
 	var panicked *panicked
 	known := errors.As(err, &seen)
@@ -79,9 +84,9 @@ func (s *server) fail(w *recorder, r *http.Request, id string, err error) {
 	case errors.As(err, &panicked):
 		s.Log.ErrorContext(r.Context(), "panic", "value", panicked.value, "stack", string(panicked.stack), "request_id", id)
 	case known && seen.Code != fleet.Internal && seen.Code != fleet.Unavailable: // the user's business
-	case r.Context().Err() != nil:
-		w.code = statusGone
-		return // nobody reads the answer
+	case r.Context().Err() != nil, errors.Is(err, errUnread):
+		torn, w.code = w.code != 0, statusGone
+		return torn // nobody reads the answer
 	case known && seen.Code == fleet.Unavailable:
 		s.Log.WarnContext(r.Context(), "request not served", "err", err, "request_id", id)
 	case errors.Is(err, context.DeadlineExceeded):
@@ -94,9 +99,10 @@ func (s *server) fail(w *recorder, r *http.Request, id string, err error) {
 		seen = &fleet.Error{Code: fleet.Internal, Detail: "the server has a defect; its log has more under this request_id"}
 	}
 	if w.code != 0 {
-		panic(http.ErrAbortHandler) //nolint:forbidigo // the answer has begun; all that is left is to cut it off
+		return true
 	}
 	writeProblem(w, id, seen)
+	return false
 }
 
 // requestID keeps a sane id of the caller's, else makes one.

@@ -1,0 +1,152 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/hyperfleet/hyperfleet/components/api/internal/selector"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// pageTime is after how long a page ends early, so that a slow reader does not
+// keep a snapshot of the database for long.
+const pageTime = 5 * time.Second
+
+// Item is one resource of a list. It marshals to what the resource does, but
+// what is stored as JSON was not read for it. It is good until the next one.
+type Item struct {
+	fleet.Resource
+	Labels json.RawMessage `json:"labels"`
+	Status json.RawMessage `json:"status"`
+}
+
+// List reads one page of resources in the order of their ids, which never
+// change: what exists during a whole walk is seen exactly once. It hands over
+// one after the other and keeps none; an
+// error of each ends the list and is returned as it is. What is returned has no
+// items.
+func (s *Store) List(ctx context.Context, t fleet.TypeInfo, sc Scope, q ListQuery, each func(Item) error) (fleet.List, error) {
+	out := fleet.List{Kind: t.ListKind}
+	names, err := of(t)
+	if err != nil {
+		return out, err
+	}
+	query := q.fingerprint(t, sc)
+	after, err := readPlace(q.Continue, query)
+	if err != nil {
+		return out, err
+	}
+	asOf, err := s.clock(ctx)
+	if err != nil {
+		return out, outward(ctx, "list "+string(t.Type), err)
+	}
+	out.AsOf = fleet.At(asOf)
+	if q.Count {
+		if out.Total, err = s.total(ctx, names, sc, q); err != nil {
+			return out, outward(ctx, "count "+string(t.Type), err)
+		}
+	}
+	limit := pageSize(q.Limit)
+	text, args := q.sql(sc, after, limit+1)
+	var refused error
+	last, more, err := s.walk(ctx, names.sql(text), args, limit, func(r row) error {
+		refused = each(r.item(t))
+		return refused
+	})
+	if refused != nil {
+		return out, refused
+	}
+	if more {
+		out.Continue = place{Query: query, ID: last}.String()
+	}
+	return out, outward(ctx, "list "+string(t.Type), err)
+}
+
+// walk hands at most limit rows to each, fewer where time is short. It says
+// which was the last and whether there is more.
+func (s *Store) walk(ctx context.Context, text string, args []any, limit int, each func(row) error) (last string, more bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // or the rows after an early end would all be read
+	began, n := time.Now(), 0
+	err = s.statements.rows(ctx, text, args, func(rows *sqlx.Rows) (bool, error) {
+		if n == limit || n > 0 && time.Since(began) > pageTime {
+			more = true
+			cancel()
+			return false, nil
+		}
+		var r row
+		if err := rows.StructScan(&r); err != nil {
+			return false, err
+		}
+		n, last = n+1, r.ID
+		return true, each(r)
+	})
+	return last, more, err
+}
+
+// total counts what a whole walk would see now.
+func (s *Store) total(ctx context.Context, names tables, sc Scope, q ListQuery) (*int64, error) {
+	conditions, args := q.where(sc, place{})
+	var n []int64
+	err := s.statements.read(ctx, &n, names.sql("SELECT count(*) FROM {resources} WHERE "+conditions), args...)
+	if err != nil {
+		return nil, err
+	}
+	return &n[0], nil
+}
+
+// sql is the statement of a page: constants chosen by what is asked, never
+// anything of what was sent.
+func (q ListQuery) sql(sc Scope, after place, limit int) (string, []any) {
+	conditions, args := q.where(sc, after)
+	args = append(args, limit)
+	return "SELECT " + columns + " FROM {resources} WHERE " + conditions + fmt.Sprintf(" ORDER BY id LIMIT $%d", len(args)), args
+}
+
+func (q ListQuery) where(sc Scope, after place) (string, []any) {
+	var args []any
+	conditions := []string{}
+	where := func(text string, arg any) {
+		args = append(args, arg)
+		conditions = append(conditions, fmt.Sprintf(text, len(args)))
+	}
+	if !sc.all {
+		_, tenants := sc.args()
+		where("tenant = ANY($%d::text[])", tenants)
+	}
+	if !q.Deleted {
+		conditions = append(conditions, "deleted_at IS NULL")
+	}
+	if after.ID != "" {
+		where("id > $%d::uuid", after.ID)
+	}
+	if q.Name != "" {
+		where("name = $%d::text", q.Name)
+	}
+	if q.Owner != "" {
+		where("owner_id = $%d::uuid", q.Owner)
+	}
+	if q.UpdatedSince != nil {
+		where("updated_at >= $%d::timestamptz", *q.UpdatedSince)
+	}
+	if len(q.Phases) > 0 {
+		text := "status->>'phase' = ANY($%d::text[])"
+		if q.NotPhases {
+			text = "NOT " + text
+		}
+		where(text, stringArray(q.Phases))
+	}
+	if q.Selector != nil {
+		text, more := selector.SQL(q.Selector, "labels", len(args)+1)
+		conditions, args = append(conditions, text), append(args, more...)
+	}
+	if len(conditions) == 0 {
+		conditions = []string{"true"}
+	}
+	return strings.Join(conditions, " AND "), args
+}

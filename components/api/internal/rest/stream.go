@@ -1,0 +1,87 @@
+package rest
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+const (
+	streamBuffer = 64 << 10
+	// readerTime is how long a reader may take for a page. The database waits
+	// for it, and must not keep a snapshot for longer.
+	readerTime = 10 * time.Second
+)
+
+// errUnread says that whoever asked did not read on.
+var errUnread = errors.New("the answer was not read")
+
+// stream writes a list item by item and keeps none. Until its buffer is full
+// nothing was answered, so that an early error still is one. A later one cuts
+// the answer off before its end.
+type stream struct {
+	answer   *recorder
+	deadline *http.ResponseController
+	buffer   *bufio.Writer
+	encoder  *json.Encoder
+	next     string // what stands before the next item
+}
+
+func openStream(w http.ResponseWriter, kind string, patience time.Duration) *stream {
+	w.Header().Set("Content-Type", "application/json")
+	answer := &recorder{ResponseWriter: w}
+	s := &stream{
+		answer: answer, deadline: http.NewResponseController(w), buffer: bufio.NewWriterSize(answer, streamBuffer),
+		next: `{"kind":"` + kind + `","items":[`,
+	}
+	s.encoder = json.NewEncoder(s.buffer)
+	s.encoder.SetEscapeHTML(false)
+	_ = s.deadline.SetWriteDeadline(time.Now().Add(min(patience, readerTime))) // where there is none, the request's own time is the limit
+	return s
+}
+
+func (s *stream) add(item any) error {
+	if _, err := s.buffer.WriteString(s.next); err != nil {
+		return fmt.Errorf("%w: %w", errUnread, err)
+	}
+	s.next = ","
+	if err := s.encoder.Encode(item); err != nil {
+		if broken := s.buffer.Flush(); broken != nil {
+			return fmt.Errorf("%w: %w", errUnread, broken)
+		}
+		return fmt.Errorf("write the list: %w", err)
+	}
+	return nil
+}
+
+// end closes the list with what only its end knows.
+func (s *stream) end(list fleet.List) error {
+	tail, err := encode(struct {
+		Total    *int64     `json:"total,omitempty"`
+		Continue string     `json:"continue,omitempty"`
+		AsOf     fleet.Time `json:"asOf"`
+	}{list.Total, list.Continue, list.AsOf})
+	if err != nil {
+		return fmt.Errorf("write the list: %w", err)
+	}
+	if s.next != "," { // there was no item
+		_, _ = s.buffer.WriteString(s.next) // its error comes again
+	}
+	_, _ = s.buffer.WriteString("],")
+	_, _ = s.buffer.Write(tail[1:])
+	if s.answer.code == 0 { // all of it is here
+		s.answer.Header().Set("Content-Length", strconv.Itoa(s.buffer.Buffered()))
+	}
+	if err := s.buffer.Flush(); err != nil {
+		return fmt.Errorf("%w: %w", errUnread, err)
+	}
+	_ = s.deadline.Flush()
+	_ = s.deadline.SetWriteDeadline(time.Time{})
+	return nil
+}
