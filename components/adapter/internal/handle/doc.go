@@ -6,7 +6,8 @@
 // (Running) is stored before the Job is made, and the Job's name follows from
 // the attempt; so a crash at any moment leads to the same Job, never to a second
 // one. What everybody needs and is away (the API, the runner) pauses the
-// subscription instead of using up deliveries.
+// subscription instead of using up deliveries; an API that is broken counts as
+// away, unless it fails on this resource while others go through.
 //
 // Preconditions gate the start of an attempt. One that has started is seen
 // through, whatever becomes of them.

@@ -50,7 +50,7 @@ func (h *Handler) Ended(ctx context.Context, end jobspec.End) error {
 		result = "succeeded"
 	}
 	h.metrics.duration.WithLabelValues(result).Observe(seconds)
-	h.log.Debug("job ended", "cluster", id.ResourceID, "job", end.Name, "result", result, "seconds", seconds)
+	h.log.Info("job ended", "cluster", id.ResourceID, "job", end.Name, "result", result, "seconds", seconds)
 	return nil
 }
 

@@ -17,7 +17,8 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// retryAfter is how long an event rests that the API answered oddly.
+// retryAfter is how long the event of a resource rests on which alone the API
+// fails.
 const retryAfter = 10 * time.Second
 
 // API is what an adapter asks of the API. Errors carry a [fleet.Code].
@@ -53,6 +54,7 @@ type Handler struct {
 	metrics *Metrics
 	log     *slog.Logger
 	beats   beats
+	alone   alone
 }
 
 // New returns the handler of cfg, which has its defaults set.
@@ -64,6 +66,14 @@ func New(cfg v1alpha1.AdapterConfig, chain *precondition.Chain, api API, runner 
 // Handle decides on one delivery.
 func (h *Handler) Handle(ctx context.Context, d broker.Delivery) broker.Outcome {
 	h.metrics.consumed.Inc()
+	out := h.decide(ctx, d)
+	if out.Kind == broker.Acked {
+		h.alone.worked(d.Event.Subject())
+	}
+	return out
+}
+
+func (h *Handler) decide(ctx context.Context, d broker.Delivery) broker.Outcome {
 	e, err := reconcile.Decode(d.Event)
 	if err != nil {
 		h.log.Warn("event rejected", "event", d.Event.ID(), "err", err)
@@ -137,7 +147,7 @@ func (h *Handler) launch(ctx context.Context, e fleet.ReconcileEvent, r fleet.Re
 		return broker.Pause("runner unavailable: " + err.Error())
 	case created:
 		h.metrics.created.Inc()
-		h.log.Debug("job created", "cluster", r.ID, "job", job.Name)
+		h.log.Info("job created", "cluster", r.ID, "job", job.Name)
 	}
 	return broker.Ack()
 }
@@ -155,7 +165,7 @@ func (h *Handler) settle(ctx context.Context, e fleet.ReconcileEvent, what strin
 	switch code := fleet.ErrorCode(err); {
 	case err == nil, final(code):
 		return broker.Ack()
-	case code.Passing(), ctx.Err() != nil:
+	case code.Passing(), ctx.Err() != nil, code == fleet.Internal && !h.alone.fails(e.ResourceID):
 		return broker.Pause(fmt.Sprintf("%s: %v", what, err))
 	default:
 		h.log.Error("event put off", "cluster", e.ResourceID, "err", fmt.Errorf("%s: %w", what, err))

@@ -34,6 +34,7 @@ var eventTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // world is what a handler meets; its fields say how it answers.
 type world struct {
+	poison  string // id of the one resource that the API fails on
 	own     *fleet.AdapterStatus
 	dns     string // generation 2's phase of the dependency
 	phase   fleet.Phase
@@ -45,7 +46,10 @@ type world struct {
 	jobs    []jobspec.Job
 }
 
-func (w *world) Get(context.Context, fleet.ResourceType, string) (fleet.Resource, error) {
+func (w *world) Get(_ context.Context, _ fleet.ResourceType, id string) (fleet.Resource, error) {
+	if w.poison == id {
+		return fleet.Resource{}, code(fleet.Internal)
+	}
 	r := fleet.Resource{ID: id, Generation: 2, Status: fleet.Status{Phase: w.phase}}
 	if w.dns != "" {
 		r.Status.Adapters = append(r.Status.Adapters, fleet.AdapterStatus{
@@ -112,7 +116,9 @@ func handler(t *testing.T, w *world) (*handle.Handler, *prometheus.Registry) {
 	return handle.New(cfg, chain, w, w, m, slog.New(slog.DiscardHandler)), registry
 }
 
-func delivery(t *testing.T) broker.Delivery {
+func delivery(t *testing.T) broker.Delivery { return deliveryOf(t, id) }
+
+func deliveryOf(t *testing.T, id string) broker.Delivery {
 	t.Helper()
 	e, err := reconcile.Event("sentinel-operator/test", fleet.ReconcileEvent{
 		ResourceType: fleet.Clusters, ResourceID: id, Reason: fleet.BackoffExpired, Generation: 2,
@@ -149,7 +155,8 @@ func TestHandle(t *testing.T) {
 		{"an API that is away pauses", world{get: code(fleet.Unavailable)}, broker.Paused, nil, nil},
 		{"an API that does not take the token now pauses", world{get: code(fleet.Unauthenticated)}, broker.Paused, nil, nil},
 		{"an API that is asked too often pauses", world{get: code(fleet.RateLimited)}, broker.Paused, nil, nil},
-		{"an API that answers oddly puts the event off", world{get: code(fleet.Internal)}, broker.Retried, nil, nil},
+		{"an API that is broken pauses", world{get: code(fleet.Internal)}, broker.Paused, nil, nil},
+		{"an API that answers oddly puts the event off", world{get: code(fleet.BadRequest)}, broker.Retried, nil, nil},
 		{"a missing dependency is Pending with the reason", world{}, broker.Acked, []string{"Pending a1: waiting for validation"}, nil},
 		{"a dependency that is not Complete is Pending", world{dns: "Running"}, broker.Acked, []string{"Pending a1: waiting for validation"}, nil},
 		{"a false precondition is Pending with the reason", world{dns: "Complete", phase: "Ready"}, broker.Acked,
@@ -198,6 +205,32 @@ func TestHandle(t *testing.T) {
 				t.Errorf("jobs (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestABrokenAPIIsAnOutageUnlessItFailsOnOneResourceAlone(t *testing.T) {
+	const poison, other = "0190b6a0-1234-7000-8000-0000000000bb", "0190b6a0-1234-7000-8000-0000000000cc"
+	w := &world{}
+	h, _ := handler(t, w)
+	for n, step := range []struct {
+		id     string
+		broken bool // for all, not only for the poison
+		want   broker.OutcomeKind
+	}{
+		{other, true, broker.Paused}, {other, true, broker.Paused}, {id, true, broker.Paused}, {id, true, broker.Paused},
+		{other, false, broker.Acked}, {id, false, broker.Acked}, // the outage is over
+		{poison, false, broker.Paused}, {poison, false, broker.Paused}, // so far no other tells
+		{other, false, broker.Acked}, {poison, false, broker.Retried},
+		{poison, false, broker.Paused}, {id, false, broker.Acked}, {poison, false, broker.Retried},
+		{poison, true, broker.Paused}, {other, true, broker.Paused}, {poison, true, broker.Paused},
+	} {
+		w.poison, w.get = poison, nil
+		if step.broken {
+			w.get = code(fleet.Internal)
+		}
+		if got := h.Handle(t.Context(), deliveryOf(t, step.id)); got.Kind != step.want {
+			t.Errorf("step %d: outcome %+v, want kind %d", n, got, step.want)
+		}
 	}
 }
 
