@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"net/http"
@@ -185,4 +186,11 @@ func page(q url.Values, limit int, cont string) {
 		q.Set("limit", strconv.Itoa(limit))
 	}
 	set(q, "continue", cont)
+}
+
+// Schema reads the JSON Schema that judges the spec of a resource type.
+func (c *Client) Schema(ctx context.Context, typ fleet.ResourceType) (json.RawMessage, error) {
+	var out json.RawMessage
+	err := c.do(ctx, call{method: http.MethodGet, path: path("schemas", string(typ)), answer: &out})
+	return out, err
 }

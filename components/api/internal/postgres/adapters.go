@@ -26,7 +26,7 @@ const (
 		ON CONFLICT (name, instance) DO UPDATE SET resource_types = excluded.resource_types, dependencies = excluded.dependencies,
 			has_deletion = excluded.has_deletion, version = excluded.version, dead_letters = excluded.dead_letters,
 			oldest_dead_letter = excluded.oldest_dead_letter, updated_at = excluded.updated_at
-		RETURNING updated_at`
+		RETURNING true`
 
 	knownSQL = `SELECT ` + instanceColumns + ` FROM adapters WHERE name = ANY ($1::text[]) ORDER BY name, instance`
 
@@ -99,11 +99,11 @@ func (s *Store) Adapters(ctx context.Context) (fleet.AdapterList, error) {
 // UnregisterAdapter forgets one instance of an adapter, or all where instance
 // is empty; fleet.NotFound if there is none.
 func (s *Store) UnregisterAdapter(ctx context.Context, name, instance string) error {
-	var at []time.Time
-	if err := s.statements.read(ctx, &at, unregisterSQL, name, instance); err != nil {
+	gone, err := s.unlist(ctx, unregisterSQL, "adapters", name, instance)
+	if err != nil {
 		return outward(ctx, "delete adapter", err)
 	}
-	if len(at) == 0 {
+	if !gone {
 		return fleet.Errorf(fleet.NotFound, "adapter %q has not registered%s", name, map[bool]string{true: fmt.Sprintf(" instance %q", instance)}[instance != ""])
 	}
 	return nil

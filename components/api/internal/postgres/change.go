@@ -160,6 +160,9 @@ func (s *Store) desire(ctx context.Context, l locked, d Desired) error {
 	if err := l.tx.saveDesired(ctx, next, status, l.now); err != nil {
 		return err
 	}
+	if err := l.audit(ctx, fleet.ActionUpdate, next.Generation); err != nil {
+		return err
+	}
 	return l.tx.reschedule(ctx, l.row.ID, next.Generation, status, p)
 }
 
@@ -197,6 +200,9 @@ func (l locked) follow(ctx context.Context, labels map[string]string, shardKey s
 		return err
 	}
 	if err := l.tx.saveDesired(ctx, next, status, l.now); err != nil {
+		return err
+	}
+	if err := l.audit(ctx, fleet.ActionUpdate, next.Generation); err != nil {
 		return err
 	}
 	return l.tx.reschedule(ctx, l.row.ID, next.Generation, status, plan{wakes: []wake{{l.now, fleet.Requested}}})

@@ -80,12 +80,15 @@ func (s *Store) remove(ctx context.Context, l locked, owned []locked, owner *loc
 
 // bury makes tombstones of everything, whatever is left to do.
 func (s *Store) bury(ctx context.Context, l locked, owned []locked) error {
-	for _, child := range owned {
-		if err := s.entomb(ctx, child); err != nil {
+	for _, one := range append(owned[:len(owned):len(owned)], l) {
+		if err := one.audit(ctx, fleet.ActionForceDelete, one.begun().Generation); err != nil {
+			return err
+		}
+		if err := s.entomb(ctx, one); err != nil {
 			return err
 		}
 	}
-	return s.entomb(ctx, l)
+	return nil
 }
 
 // start begins the deletion of everything that is not being deleted already,
@@ -106,6 +109,9 @@ func (s *Store) start(ctx context.Context, l locked, owned []locked) (bool, erro
 		}
 	}
 	next := l.begun()
+	if err := l.audit(ctx, fleet.ActionDelete, next.Generation); err != nil {
+		return false, err
+	}
 	participants, err := s.participants(ctx, l)
 	if err != nil {
 		return false, err

@@ -180,6 +180,9 @@ func (s *Store) PatchReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id,
 			return err
 		}
 		l.Resource.Status.Adapters = withReport(l.Resource.Status.Adapters, out)
+		if err := l.audit(ctx, fleet.ActionCorrectReport, l.row.Generation); err != nil {
+			return err
+		}
 		_, err = s.corrected(ctx, l, owner)
 		return err
 	})
@@ -203,6 +206,9 @@ func (s *Store) DeleteReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id
 			return err
 		}
 		if l.Resource.Status.Adapters, err = l.restore(ctx, r.AdapterName); err != nil {
+			return err
+		}
+		if err := l.audit(ctx, fleet.ActionDeleteReport, l.row.Generation); err != nil {
 			return err
 		}
 		phase, err = s.corrected(ctx, l, owner)

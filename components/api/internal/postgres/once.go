@@ -101,6 +101,17 @@ func (x *tx) answered(ctx context.Context, tenant string, o Once, request []byte
 	return out, nil
 }
 
+// dropKeys removes every key whose time is over, batch after batch.
+func (s *Store) dropKeys(ctx context.Context) error {
+	for more := true; more; {
+		var err error
+		if more, err = s.DropExpiredKeys(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // DropExpiredKeys removes idempotency keys whose time is over, at most a
 // thousand at once, and says whether there may be more.
 func (s *Store) DropExpiredKeys(ctx context.Context) (bool, error) {

@@ -31,6 +31,9 @@ func (s *Store) Reconcile(ctx context.Context, t fleet.TypeInfo, sc Scope, id st
 		if err := s.ask(ctx, l, owner, n > 0); err != nil {
 			return err
 		}
+		if err := l.audit(ctx, fleet.ActionReconcile, l.row.Generation); err != nil {
+			return err
+		}
 		out, err = l.tx.get(ctx, t, id)
 		return err
 	})

@@ -152,11 +152,11 @@ func (s *Store) Shards(ctx context.Context, q ShardQuery) (fleet.ShardList, erro
 // ReleaseShard takes a registration away. Where a holder is named and it is
 // another's, it is fleet.ShardHeld.
 func (s *Store) ReleaseShard(ctx context.Context, name, holder string) error {
-	var released []bool
-	if err := s.statements.read(ctx, &released, releaseShardSQL, name, holder); err != nil {
+	released, err := s.unlist(ctx, releaseShardSQL, "shards", name, holder)
+	if err != nil {
 		return outward(ctx, "release shard", err)
 	}
-	if len(released) == 1 {
+	if released {
 		return nil
 	}
 	var rows []shardRow

@@ -29,7 +29,7 @@ const purgeSQL = `
 // replica may do so at any time. It returns how many partitions each table has
 // ahead, also beside an error, as far as that could be read.
 func (s *Store) Upkeep(ctx context.Context, retention time.Duration) (ahead map[string]int64, err error) {
-	err = errors.Join(s.MakePartitions(ctx), s.DropPartitions(ctx, retention), s.purge(ctx, retention))
+	err = errors.Join(s.MakePartitions(ctx), s.DropPartitions(ctx, retention), s.purge(ctx, retention), s.dropKeys(ctx))
 	ahead, counting := s.PartitionsAhead(ctx)
 	return ahead, errors.Join(err, counting)
 }

@@ -33,7 +33,8 @@ func (s *server) serve(rt route) handler {
 		if err != nil {
 			return err
 		}
-		return op.answer(w, r.WithContext(auth.NewContext(r.Context(), p)))
+		ctx := postgres.NewContext(auth.NewContext(r.Context(), p), postgres.Author{Principal: p.Name, RequestID: w.Header().Get("X-Request-Id")})
+		return op.answer(w, r.WithContext(ctx))
 	}
 }
 
@@ -55,7 +56,7 @@ func (s *server) narrow(p auth.Principal, r *http.Request, rule auth.Role) (auth
 }
 
 // scope is what the principal may see.
-func (r resources) scope(req *http.Request) postgres.Scope {
+func (s *server) scope(req *http.Request) postgres.Scope {
 	p := auth.FromContext(req.Context())
 	if p.AllTenants {
 		return postgres.AllTenants()

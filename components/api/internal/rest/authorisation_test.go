@@ -41,6 +41,8 @@ var matrix = map[string]call{
 	"getShard":          {},
 	"holdShard":         {body: `{"holder":"h","resourceType":"clusters","selector":"","backoffNotReady":"10s","backoffReady":"30m","pollInterval":"5s"}`},
 	"releaseShard":      {query: "holder=h"},
+	"listAudit":         {},
+	"getSchema":         {},
 	"getContract":       {},
 }
 
@@ -121,7 +123,7 @@ func (a *authorisation) fresh(tenant, text string) *strings.Replacer {
 	a.bed.Helper()
 	a.made++
 	name := fmt.Sprintf("made-%d", a.made)
-	pairs := []string{"{new}", "new-" + name, "{name}", tenant}
+	pairs := []string{"{new}", "new-" + name, "{name}", tenant, "{type}", "clusters"}
 	if strings.Contains(text, "{id}") || strings.Contains(text, "{token}") {
 		cluster := a.ask("POST", "/v1/clusters?tenant="+tenant, `{"name":"`+name+`","labels":{"made":"`+name+`"}}`)["id"].(string)
 		pairs = append(pairs, "{id}", cluster)

@@ -147,6 +147,10 @@ func (s *server) routes() []route {
 			http.MethodDelete: {auth.Admin | auth.Fleet, s.unregister},
 		}},
 	)
+	routes = append(routes,
+		route{"/audit", map[string]operation{http.MethodGet: {auth.Admin, s.audit}}},
+		route{"/schemas/{type}", map[string]operation{http.MethodGet: {auth.Readers, s.schema}}},
+	)
 	return append(routes, s.shardRoutes()...)
 }
 

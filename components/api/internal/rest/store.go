@@ -16,6 +16,7 @@ type Store interface {
 	Corrections
 	Shards
 	Coverage
+	Audit
 	Registry
 }
 
@@ -74,4 +75,9 @@ type Registry interface {
 	Adapter(ctx context.Context, name string) (fleet.Adapter, error)
 	Adapters(ctx context.Context) (fleet.AdapterList, error)
 	UnregisterAdapter(ctx context.Context, name, instance string) error
+}
+
+// Audit tells who did what.
+type Audit interface {
+	Audit(ctx context.Context, sc postgres.Scope, q postgres.AuditQuery) (fleet.AuditList, error)
 }

@@ -1,0 +1,193 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+const auditColumns = `id, at, principal, request_id, action, tenant, resource_type, resource_id, name, generation_before, generation_after`
+
+const (
+	auditSQL = `INSERT INTO audit (` + auditColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+
+	// removalSQL notes the removal of what has no tenant and no generation,
+	// if the statement before it, gone, has removed anything.
+	removalSQL = `, noted AS (
+		INSERT INTO audit (` + auditColumns + `)
+		SELECT $3::uuid, $4::timestamptz, $5, $6, $7, '', $8, $1, $1, NULL, NULL WHERE EXISTS (SELECT FROM gone))
+		SELECT true FROM gone`
+)
+
+// Author is who asks for a write, for the audit.
+type Author struct {
+	Principal string
+	RequestID string
+}
+
+type authorKey struct{}
+
+// NewContext returns ctx with the author of what is written under it.
+func NewContext(ctx context.Context, a Author) context.Context {
+	return context.WithValue(ctx, authorKey{}, a)
+}
+
+func authorOf(ctx context.Context) Author {
+	a, _ := ctx.Value(authorKey{}).(Author)
+	return a
+}
+
+// audit notes a write to r in the transaction of the write itself. Generation 0
+// is none.
+func (x *tx) audit(ctx context.Context, at time.Time, did fleet.Action, r row, before, after int64) error {
+	id, err := newID(at)
+	if err != nil {
+		return err
+	}
+	by := authorOf(ctx)
+	err = x.exec(ctx, auditSQL, id, at, by.Principal, by.RequestID, string(did), r.Tenant, string(x.info.Type), r.ID, r.Name,
+		generation(before), generation(after))
+	if err != nil {
+		return fmt.Errorf("note the write in the audit: %w", err)
+	}
+	return nil
+}
+
+// audit notes a write to l that leads to the given generation.
+func (l locked) audit(ctx context.Context, did fleet.Action, after int64) error {
+	return l.tx.audit(ctx, l.now, did, l.row, l.row.Generation, after)
+}
+
+func generation(n int64) *int64 {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+// unlist runs a statement, gone, that removes what is named, and notes it in
+// the audit. It says whether there was anything.
+func (s *Store) unlist(ctx context.Context, gone, kind, name, part string) (bool, error) {
+	at, err := s.clock(ctx)
+	if err != nil {
+		return false, err
+	}
+	id, err := newID(at)
+	if err != nil {
+		return false, err
+	}
+	by := authorOf(ctx)
+	var removed []bool
+	err = s.statements.read(ctx, &removed, "WITH gone AS ("+gone+")"+removalSQL, name, part, id, at,
+		by.Principal, by.RequestID, string(fleet.ActionDelete), kind)
+	return len(removed) > 0, err
+}
+
+// AuditQuery says which entries of the audit are asked for.
+type AuditQuery struct {
+	Principal    string // "" = anybody's; so for the others
+	Action       fleet.Action
+	ResourceType string
+	ResourceID   string
+	Since        *time.Time // at or after
+	Until        *time.Time // before
+	Limit        int        // at most so many; 0 = 100, never more than 1000
+	Continue     string     // from the list before
+}
+
+func (q AuditQuery) fingerprint(sc Scope) string {
+	moment := func(t *time.Time) string {
+		if t == nil {
+			return ""
+		}
+		return fleet.At(*t).String()
+	}
+	return fingerprint("audit", sc.all, mustJSON(sc.tenants), q.Principal, q.Action, q.ResourceType, q.ResourceID, moment(q.Since), moment(q.Until))
+}
+
+// auditRow is an entry as its table holds it.
+type auditRow struct {
+	ID           string    `db:"id"`
+	At           time.Time `db:"at"`
+	Principal    string    `db:"principal"`
+	RequestID    string    `db:"request_id"`
+	Action       string    `db:"action"`
+	Tenant       string    `db:"tenant"`
+	ResourceType string    `db:"resource_type"`
+	ResourceID   string    `db:"resource_id"`
+	Name         string    `db:"name"`
+	Before       *int64    `db:"generation_before"`
+	After        *int64    `db:"generation_after"`
+}
+
+func (r auditRow) entry() fleet.AuditEntry {
+	return fleet.AuditEntry{
+		ID: r.ID, At: fleet.At(r.At), Principal: r.Principal, RequestID: r.RequestID, Action: fleet.Action(r.Action), Tenant: r.Tenant,
+		ResourceType: r.ResourceType, ResourceID: r.ResourceID, Name: r.Name, GenerationBefore: r.Before, GenerationAfter: r.After,
+	}
+}
+
+// Audit reads one page of what users did, newest first.
+func (s *Store) Audit(ctx context.Context, sc Scope, q AuditQuery) (fleet.AuditList, error) {
+	out := fleet.AuditList{Kind: "AuditList", Items: []fleet.AuditEntry{}}
+	query := q.fingerprint(sc)
+	from, err := readPlace(q.Continue, query)
+	if err != nil {
+		return out, err
+	}
+	asOf, err := s.clock(ctx)
+	if err != nil {
+		return out, outward(ctx, "read the audit", err)
+	}
+	out.AsOf = fleet.At(asOf)
+	limit := pageSize(q.Limit)
+	text, args := q.sql(sc, from, limit+1)
+	var rows []auditRow
+	if err := s.statements.read(ctx, &rows, text, args...); err != nil {
+		return out, outward(ctx, "read the audit", err)
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		out.Continue = place{Query: query, ID: rows[limit-1].ID}.String()
+	}
+	for _, r := range rows {
+		out.Items = append(out.Items, r.entry())
+	}
+	return out, nil
+}
+
+// sql bounds times by ids as well, so that only their partitions are read.
+func (q AuditQuery) sql(sc Scope, from place, limit int) (string, []any) {
+	if from.ID == "" {
+		from.ID = maxID
+	}
+	args := []any{from.ID}
+	conditions := []string{"id < $1::uuid"}
+	where := func(text string, arg any) {
+		args = append(args, arg)
+		conditions = append(conditions, fmt.Sprintf(text, len(args)))
+	}
+	if !sc.all {
+		_, tenants := sc.args()
+		where("tenant = ANY($%d::text[])", tenants)
+	}
+	for _, equal := range [][2]string{
+		{"principal = $%d::text", q.Principal}, {"action = $%d::text", string(q.Action)},
+		{"resource_type = $%d::text", q.ResourceType}, {"resource_id = $%d::text", q.ResourceID},
+	} {
+		if equal[1] != "" {
+			where(equal[0], equal[1])
+		}
+	}
+	if q.Since != nil {
+		where("at >= $%[1]d::timestamptz AND id >= first_id($%[1]d::timestamptz)", *q.Since)
+	}
+	if q.Until != nil {
+		where("at < $%[1]d::timestamptz AND id < first_id($%[1]d::timestamptz + interval '1 millisecond')", *q.Until)
+	}
+	args = append(args, limit)
+	return "SELECT " + auditColumns + " FROM audit WHERE " + strings.Join(conditions, " AND ") + fmt.Sprintf(" ORDER BY id DESC LIMIT $%d", len(args)), args
+}
