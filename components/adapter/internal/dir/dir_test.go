@@ -25,14 +25,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-func job(attempt int) jobspec.Job {
+func job(attempt int) jobspec.Job { return jobOf(2, attempt) }
+
+func jobOf(generation int64, attempt int) jobspec.Job {
 	id := jobspec.Identity{Adapter: "dns", ResourceType: fleet.Clusters, ResourceID: "0190b6a0-1234-7000-8000-0000000000aa",
-		Generation: 2, Attempt: attempt, Mode: "create"}
+		Generation: generation, Attempt: attempt, Mode: "create"}
 	name, err := id.Name()
 	if err != nil {
 		panic(err)
 	}
-	return jobspec.Job{Name: name, Identity: id, AttemptBase: 1, Deadline: time.Minute, Input: map[string][]byte{
+	return jobspec.Job{Name: name, Identity: id, AttemptBase: 1, Deadline: time.Minute, TTL: time.Hour, Input: map[string][]byte{
 		jobspec.ClusterFile:      []byte(`{"id":"0190b6a0-1234-7000-8000-0000000000aa","name":"prod-7"}`),
 		jobspec.DependenciesFile: []byte(`{"validation":{"policies":4}}`),
 	}}

@@ -40,15 +40,15 @@ type Job struct {
 }
 
 // run waits for a free slot and runs the Job. It returns false if the end of
-// the process came first: then the Job has no result.
-func (r *Runner) run(l *loop, path string, job record) (result, bool, error) {
+// ctx came first: then the Job has no result.
+func (r *Runner) run(ctx context.Context, l *loop, path string, job record) (result, bool, error) {
 	select {
 	case l.slots <- struct{}{}:
 		defer func() { <-l.slots }()
-	case <-l.ctx.Done():
+	case <-ctx.Done():
 		return result{}, false, nil
 	}
-	if l.ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return result{}, false, nil
 	}
 	in, logs, err := r.open(path, job)
@@ -57,16 +57,16 @@ func (r *Runner) run(l *loop, path string, job record) (result, bool, error) {
 	}
 	defer logs.Close()
 	deadline := time.Duration(job.DeadlineSeconds * float64(time.Second))
-	ctx, cancel := context.WithTimeout(l.ctx, deadline)
+	running, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	res := result{Started: time.Now().UTC()}
-	said, failure, returned := r.await(l.ctx, ctx, in)
+	said, failure, returned := r.await(l.ctx, running, in)
 	switch {
 	case !returned:
 		return result{}, false, fmt.Errorf("job did not stop within %s", grace)
-	case failure != nil && l.ctx.Err() != nil:
+	case failure != nil && ctx.Err() != nil:
 		return result{}, false, nil
-	case failure != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case failure != nil && errors.Is(running.Err(), context.DeadlineExceeded):
 		res.Message = fmt.Sprintf("did not end within %s: %v", deadline, failure)
 	case failure != nil:
 		res.Message = failure.Error()

@@ -26,6 +26,7 @@ type record struct {
 	Identity        jobspec.Identity `json:"identity"`
 	AttemptBase     int              `json:"attemptBase"`
 	DeadlineSeconds float64          `json:"deadlineSeconds"`
+	TTLSeconds      float64          `json:"ttlSeconds"` // how long the directory is kept after its end was taken
 }
 
 // result is result.json.
@@ -53,7 +54,7 @@ func create(root string, j jobspec.Job) (bool, error) {
 	for name, content := range j.Input {
 		files[name] = content
 	}
-	files[jobFile], err = json.MarshalIndent(record{j.Name, j.Identity, j.AttemptBase, j.Deadline.Seconds()}, "", "  ")
+	files[jobFile], err = json.MarshalIndent(record{j.Name, j.Identity, j.AttemptBase, j.Deadline.Seconds(), j.TTL.Seconds()}, "", "  ")
 	if err != nil {
 		return false, fmt.Errorf("create job %s: %w", j.Name, err)
 	}
@@ -90,14 +91,9 @@ func same(path string, j jobspec.Job) (bool, error) {
 	return true, nil
 }
 
-// freshPrefix starts the name of a directory that is not complete. The
+// freshPrefix starts the name of a directory that is not complete, or no more. The
 // underscore ends the adapter's name: no adapter's name has one.
 func freshPrefix(adapter string) string { return ".new-" + adapter + "_" }
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
 
 func read(path string, into any) error {
 	raw, err := os.ReadFile(path)

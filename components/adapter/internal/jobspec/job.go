@@ -41,6 +41,7 @@ type Job struct {
 	Identity    Identity
 	AttemptBase int               // attempts that the retry limit does not count
 	Deadline    time.Duration     // how long the Job may be active
+	TTL         time.Duration     // how long it is kept after its end
 	Input       map[string][]byte // file name -> content
 }
 
@@ -72,6 +73,7 @@ func New(cfg v1alpha1.AdapterConfig, typ fleet.ResourceType, r fleet.Resource, a
 		Identity:    id,
 		AttemptBase: base,
 		Deadline:    time.Duration(*cfg.Spec.JobTemplate.ActiveDeadlineSeconds) * time.Second,
+		TTL:         time.Duration(*cfg.Spec.JobTemplate.TTLSecondsAfterFinished) * time.Second,
 		Input:       map[string][]byte{ClusterFile: cluster, DependenciesFile: dependencies},
 	}, nil
 }
