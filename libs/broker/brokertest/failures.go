@@ -15,7 +15,7 @@ const recovery = 10 * time.Second
 var failures = []theme{
 	{name: "what was confirmed survives a crash of the broker", test: durable, needs: []Capability{Restarting}},
 	{name: "connections cut in the middle of everything lose nothing", test: cutMidWindow, needs: []Capability{Cutting}},
-	{name: "an event whose handler runs when the connection is lost comes again", test: cutWhileHandling, needs: []Capability{Cutting}},
+	{name: "an event whose handler runs when the connection is lost comes again", test: cutWhileHandling, needs: []Capability{Cutting, Returning}},
 	{name: "nothing counts as sent that a silent broker did not confirm, and no more is under way than the window", test: silent, needs: []Capability{Freezing}},
 	{name: "an alarm of the broker makes publishers wait and loses nothing", test: alarmed, needs: []Capability{Alarming}},
 	{name: "a broker that stops and returns while events flow loses nothing", test: restarts, needs: []Capability{Restarting}},

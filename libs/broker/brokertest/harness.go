@@ -24,13 +24,14 @@ type Capability string
 
 // Capabilities.
 const (
-	Bounding   Capability = "small subscriptions"         // [Bounded]
-	Cutting    Capability = "cut connections"             // [Cutter]
-	Freezing   Capability = "a broker that falls silent"  // [Freezer]
-	Restarting Capability = "restarts of the broker"      // [Restarter]
-	Alarming   Capability = "alarms of the broker"        // [Alarmer]
-	RetryDelay Capability = "retries not before a moment" // no interface
-	Ordering   Capability = "order per resource"          // no interface
+	Bounding   Capability = "small subscriptions"                       // [Bounded]
+	Cutting    Capability = "cut connections"                           // [Cutter]
+	Freezing   Capability = "a broker that falls silent"                // [Freezer]
+	Restarting Capability = "restarts of the broker"                    // [Restarter]
+	Alarming   Capability = "alarms of the broker"                      // [Alarmer]
+	RetryDelay Capability = "retries not before a moment"               // no interface
+	Ordering   Capability = "order per resource"                        // no interface
+	Returning  Capability = "deliveries that end with their connection" // no interface
 )
 
 // Bounded is a Harness whose subscriptions can be made small, so that they are

@@ -1,0 +1,132 @@
+package pubsub
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/dispatch"
+)
+
+// mostHeld is for how long an event is held for a retry. A longer one comes
+// again early: nothing is held beyond what an operator would wait for.
+const mostHeld = 10 * time.Minute
+
+// acts are what a session does at the broker beside receiving.
+type acts struct {
+	client  *pubsub.Client
+	stopped chan struct{}   // closed when no handler runs any more
+	context context.Context // ends soon after
+	held    atomic.Int64    // events that wait for their retry
+}
+
+// keep owns m from its arrival until it is settled at the broker. Meanwhile the
+// client library renews its lease and counts it in the window.
+func (s *subscriber) keep(a *acts, queue *dispatch.Queue, m *pubsub.Message) {
+	if only, ok := m.Attributes[attrSubscription]; ok && only != s.plan.name {
+		m.Ack() // replayed for another; the subscription has no filter
+		return
+	}
+	e, err := decode(m.Data)
+	if err != nil {
+		s.bury(a, m, err.Error())
+		return
+	}
+	outcomes := make(chan broker.Outcome, 1)
+	for {
+		queue.Put(dispatch.Message{
+			// A handler may do to its event what it likes.
+			Delivery: broker.Delivery{Event: e.Clone(), Attempt: s.failures.count(m.ID) + 1},
+			Settle:   func(out broker.Outcome) { outcomes <- out },
+		})
+		out, ok := a.await(outcomes)
+		switch {
+		case !ok: // nobody handled it
+			m.Nack()
+		case out.Kind == broker.Acked:
+			s.failures.forget(m.ID)
+			m.Ack()
+		case out.Kind == broker.Rejected:
+			s.failures.record(m.ID)
+			s.bury(a, m, out.Reason)
+		case out.Kind == broker.Paused:
+			continue // the lease is held, so that it counts nothing
+		default:
+			s.retry(a, m, out)
+		}
+		return
+	}
+}
+
+// await waits for a handler's outcome. There is none if the session stopped
+// before a handler took the event.
+func (a *acts) await(outcomes <-chan broker.Outcome) (out broker.Outcome, ok bool) {
+	select {
+	case out = <-outcomes:
+		return out, true
+	case <-a.stopped:
+	}
+	select { // both may have been true
+	case out = <-outcomes:
+		return out, true
+	default:
+		return out, false
+	}
+}
+
+// retry hands m back when its time has come, or buries it at the limit.
+func (s *subscriber) retry(a *acts, m *pubsub.Message, out broker.Outcome) {
+	if n := s.failures.record(m.ID); n >= s.limits.MaxDeliveries {
+		reason := out.Reason
+		if reason == "" {
+			reason = "the handler asked for a retry each time"
+		}
+		s.bury(a, m, fmt.Sprintf("delivered %d times: %s", n, reason))
+		return
+	}
+	// At most half of the window waits, so that the others flow.
+	if a.held.Add(1) <= int64(windowFactor*s.limits.Concurrency/2) {
+		a.wait(min(out.After, mostHeld))
+	}
+	a.held.Add(-1)
+	m.Nack()
+}
+
+// wait waits for d, unless the session stops.
+func (a *acts) wait(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-a.stopped:
+	}
+}
+
+// bury publishes m to the dead letters and acknowledges it once that is
+// confirmed. If it cannot be, the event comes again.
+func (s *subscriber) bury(a *acts, m *pubsub.Message, reason string) {
+	l := s.failures.letter(m.ID)
+	l.Reason = reason
+	log := s.log.With("event", m.ID, "reason", reason)
+	ctx, cancel := context.WithTimeout(a.context, callTimeout)
+	defer cancel()
+	err := persistently(ctx, func(ctx context.Context) error {
+		return publish(ctx, a.client, s.plan.deadTopic, bury(m.Data, m.Attributes, l))
+	})
+	if err != nil {
+		s.state.saw(a.context, err)
+		log.Error("cannot move the event to the dead letters; it comes again", "err", err)
+		m.Nack()
+		return
+	}
+	log.Warn("event moved to the dead letters")
+	s.failures.forget(m.ID)
+	m.Ack()
+}

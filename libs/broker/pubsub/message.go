@@ -1,0 +1,126 @@
+package pubsub
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+)
+
+// Attributes of messages.
+const (
+	attrContentType  = "content-type"            // as the Pub/Sub binding of CloudEvents says
+	attrSubscription = "hyperfleet_subscription" // on a replayed event: the one subscription it is for
+	attrReason       = "hyperfleet_reason"       // these are on dead letters
+	attrDeliveries   = "hyperfleet_deliveries"
+	attrFirst        = "hyperfleet_first_failure"
+	attrLast         = "hyperfleet_last_failure"
+
+	attrForwarded = "CloudPubSubDeadLetterSourceDeliveryCount" // Pub/Sub itself gave it up
+)
+
+const (
+	mostAttribute  = 1024 // bytes of an attribute's value that Pub/Sub allows
+	mostOrderedKey = 1024
+)
+
+// encode writes an event as a message: structured JSON, and the resource's id as key.
+func encode(e event.Event) (*pubsubpb.PubsubMessage, error) {
+	if err := e.Validate(); err != nil {
+		return nil, err
+	}
+	wire, err := e.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return &pubsubpb.PubsubMessage{
+		Data:        wire,
+		Attributes:  map[string]string{attrContentType: event.ApplicationCloudEventsJSON},
+		OrderingKey: cut(e.Subject(), mostOrderedKey),
+	}, nil
+}
+
+func decode(data []byte) (event.Event, error) {
+	var e event.Event
+	if err := e.UnmarshalJSON(data); err != nil {
+		return event.Event{}, fmt.Errorf("the message is no CloudEvent in structured JSON: %w", err)
+	}
+	return e, nil
+}
+
+// bury writes what a subscription gave up as a dead letter.
+func bury(data []byte, attributes map[string]string, l broker.DeadLetter) *pubsubpb.PubsubMessage {
+	attributes = maps.Clone(attributes)
+	if attributes == nil {
+		attributes = map[string]string{}
+	}
+	delete(attributes, attrSubscription)
+	attributes[attrReason] = cut(l.Reason, mostAttribute)
+	attributes[attrDeliveries] = strconv.Itoa(l.Deliveries)
+	attributes[attrFirst] = l.First.UTC().Format(time.RFC3339Nano)
+	attributes[attrLast] = l.Last.UTC().Format(time.RFC3339Nano)
+	return &pubsubpb.PubsubMessage{Data: data, Attributes: attributes}
+}
+
+// exhume reads a dead letter. It never fails: a letter that nobody can read is
+// one that people must see.
+func exhume(m *pubsubpb.PubsubMessage) broker.DeadLetter {
+	l := broker.DeadLetter{Reason: m.Attributes[attrReason]}
+	if n, ok := m.Attributes[attrForwarded]; ok && l.Reason == "" {
+		l.Reason = "Pub/Sub delivered it " + n + " times and nobody settled it: does it end the process?"
+	}
+	for _, name := range []string{attrDeliveries, attrForwarded} {
+		if n, err := strconv.Atoi(m.Attributes[name]); err == nil {
+			l.Deliveries = n
+			break
+		}
+	}
+	l.First, l.Last = moment(m, attrFirst), moment(m, attrLast)
+	e, err := decode(m.Data)
+	if err != nil {
+		l.Malformed = m.Data
+	} else {
+		l.Event = e
+	}
+	return l
+}
+
+// moment reads a time from an attribute, else from when the letter was stored.
+func moment(m *pubsubpb.PubsubMessage, attribute string) time.Time {
+	if at, err := time.Parse(time.RFC3339Nano, m.Attributes[attribute]); err == nil {
+		return at
+	}
+	return m.PublishTime.AsTime()
+}
+
+// replay writes a dead letter as a message that only one subscription receives.
+func replay(m *pubsubpb.PubsubMessage, subscription string) *pubsubpb.PubsubMessage {
+	out := &pubsubpb.PubsubMessage{Data: m.Data, Attributes: map[string]string{attrSubscription: subscription}}
+	if t, ok := m.Attributes[attrContentType]; ok {
+		out.Attributes[attrContentType] = t
+	}
+	if e, err := decode(m.Data); err == nil {
+		out.OrderingKey = cut(e.Subject(), mostOrderedKey)
+	}
+	return out
+}
+
+// cut shortens s to at most n bytes, between characters, without bytes that are
+// no text.
+func cut(s string, n int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

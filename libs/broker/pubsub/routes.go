@@ -1,0 +1,88 @@
+package pubsub
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/api/iterator"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+)
+
+// routesFresh is for how long it is believed that a topic has subscriptions.
+const routesFresh = 10 * time.Second
+
+// routes knows whether a topic leads anywhere. Pub/Sub confirms what is
+// published to a topic without subscriptions, and forgets it: so they are
+// listed before the first event, and again when the answer is not fresh. That
+// there are none is never believed without asking again.
+type routes struct {
+	topic  string
+	create bool // the topic, where it is missing
+	turn   *semaphore.Weighted
+
+	mu    sync.Mutex
+	asked time.Time
+	err   error // of the last answer
+}
+
+func newRoutes(topic string, create bool) *routes {
+	return &routes{topic: topic, create: create, turn: semaphore.NewWeighted(1)}
+}
+
+// check returns nil if the topic has subscriptions or nobody may know.
+func (r *routes) check(ctx context.Context, c *pubsub.Client) error {
+	began := time.Now()
+	if err, ok := r.known(began); ok {
+		return err
+	}
+	if err := r.turn.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer r.turn.Release(1)
+	if err, ok := r.known(began); ok { // another asked while this call waited
+		return err
+	}
+	asked := time.Now()
+	err := r.ask(ctx, c)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked, r.err = asked, err
+	return err
+}
+
+// known returns the last answer if it will do for a call that began then.
+func (r *routes) known(began time.Time) (err error, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fresh := r.err == nil && time.Since(r.asked) < routesFresh
+	return r.err, fresh || r.asked.After(began)
+}
+
+func (r *routes) ask(ctx context.Context, c *pubsub.Client) error {
+	names := c.TopicAdminClient.ListTopicSubscriptions(ctx, &pubsubpb.ListTopicSubscriptionsRequest{Topic: r.topic, PageSize: 1}, once())
+	_, err := names.Next()
+	switch {
+	case err == nil:
+		return nil
+	case err == iterator.Done: //nolint:errorlint // as the iterator's documentation says
+		return broker.ErrUnroutable
+	case status.Code(err) == codes.PermissionDenied:
+		return nil // it cannot be known; publishing tells whether the topic exists
+	case status.Code(err) != codes.NotFound:
+		return fmt.Errorf("list the subscriptions of %s: %w", short(r.topic), err)
+	case !r.create:
+		return missingError{fmt.Sprintf("there is no topic %s. Start with --broker-create-topology, or create it:\n  %s", short(r.topic), createTopic(r.topic))}
+	}
+	if err := ensureTopic(ctx, c, r.topic); err != nil {
+		return err
+	}
+	return broker.ErrUnroutable // so new that nothing subscribes to it
+}

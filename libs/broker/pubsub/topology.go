@@ -1,0 +1,114 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"cloud.google.com/go/pubsub/v2"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// survey says whether everything in p exists as it should, and creates what is
+// missing first if create says so. One error names all that is wrong. What the
+// process's identity may not look at counts as there.
+func (p plan) survey(ctx context.Context, c *pubsub.Client, create bool, log *slog.Logger) error {
+	if create {
+		if err := p.create(ctx, c); err != nil {
+			return err
+		}
+	}
+	s := &findings{log: log}
+	sub, err := c.SubscriptionAdminClient.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: p.subscription}, once())
+	if s.found(err, "subscription "+p.name, p.createSubscription()) {
+		s.judge(p, sub)
+	}
+	if err := s.topic(ctx, c, p.topic); err != nil {
+		return err
+	}
+	if err := s.topic(ctx, c, p.deadTopic); err != nil {
+		return err
+	}
+	_, err = c.SubscriptionAdminClient.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: p.deadSubscription}, once())
+	s.found(err, "subscription "+short(p.deadSubscription)+", which keeps the dead letters", p.createDeadSubscription())
+	return s.err()
+}
+
+// create creates what is missing, and leaves alone what is there.
+func (p plan) create(ctx context.Context, c *pubsub.Client) error {
+	for _, topic := range []string{p.topic, p.deadTopic} {
+		if err := ensureTopic(ctx, c, topic); err != nil {
+			return err
+		}
+	}
+	for _, s := range []*pubsubpb.Subscription{p.deadSubscriptionProto(), p.subscriptionProto()} {
+		_, err := c.SubscriptionAdminClient.CreateSubscription(ctx, s, once())
+		if err != nil && status.Code(err) != codes.AlreadyExists {
+			return fmt.Errorf("create subscription %s: %w", short(s.Name), err)
+		}
+	}
+	return nil
+}
+
+func ensureTopic(ctx context.Context, c *pubsub.Client, name string) error {
+	_, err := c.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: name}, once())
+	if err != nil && status.Code(err) != codes.AlreadyExists {
+		return fmt.Errorf("create topic %s: %w", short(name), err)
+	}
+	return nil
+}
+
+// findings gathers what is wrong with a topology.
+type findings struct {
+	log      *slog.Logger
+	problems []string
+	commands []string
+	other    error // not about the topology
+}
+
+// found records the outcome of looking for something, and says whether it is there.
+func (s *findings) found(err error, what, command string) bool {
+	switch status.Code(err) {
+	case codes.OK:
+		return true
+	case codes.NotFound:
+		s.problems = append(s.problems, "there is no "+what)
+		s.commands = append(s.commands, command)
+	case codes.PermissionDenied:
+		s.log.Debug("may not be looked at; taken as there", "resource", what, "err", err)
+	default:
+		s.other = errors.Join(s.other, fmt.Errorf("look for %s: %w", what, err))
+	}
+	return false
+}
+
+func (s *findings) topic(ctx context.Context, c *pubsub.Client, name string) error {
+	_, err := c.TopicAdminClient.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: name}, once())
+	s.found(err, "topic "+short(name), createTopic(name))
+	return s.other // the broker is away: no use to ask further
+}
+
+// judge compares a subscription with its plan.
+func (s *findings) judge(p plan, sub *pubsubpb.Subscription) {
+	if sub.Topic != p.topic {
+		s.problems = append(s.problems, fmt.Sprintf("subscription %s reads %s, not %s; delete it, or name another", p.name, sub.Topic, p.topic))
+	}
+	if sub.EnableExactlyOnceDelivery || sub.Filter != p.filter() || sub.DeadLetterPolicy.GetDeadLetterTopic() != p.deadTopic {
+		s.log.Debug("the subscription differs from the recommended one", "subscription", p.name, "recommended", p.createSubscription())
+	}
+}
+
+func (s *findings) err() error {
+	if s.other != nil || len(s.problems) == 0 {
+		return s.other
+	}
+	text := strings.Join(s.problems, "; ")
+	if len(s.commands) > 0 {
+		text += ". Start with --broker-create-topology, or create it:\n  " + strings.Join(s.commands, "\n  ")
+	}
+	return missingError{text}
+}
