@@ -34,7 +34,7 @@ type Schedule struct {
 	WakeAt     time.Time // publish at once from this moment on; zero = not woken
 	WakeReason Reason
 	Later      []time.Time // retries after WakeAt, in order; nil = none
-	Wakes      int64 // raised by every wake, so that a recording never swallows one
+	Wakes      int64       // raised by every wake, so that a recording never swallows one
 	Ready      bool
 	Base       time.Time // backoffs count from here
 	Repeat     int       // events published since the last report
