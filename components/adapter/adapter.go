@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hyperfleet/hyperfleet/components/adapter/internal/handle"
+	"github.com/hyperfleet/hyperfleet/components/adapter/internal/jobspec"
 	"github.com/hyperfleet/hyperfleet/components/adapter/internal/precondition"
 	"github.com/hyperfleet/hyperfleet/libs/apis/v1alpha1"
 	"github.com/hyperfleet/hyperfleet/libs/broker"
@@ -51,6 +52,7 @@ type Adapter struct {
 	name          string // as it reports
 	handler       *handle.Handler
 	runner        Runner
+	registration  *registration
 	subscriptions []SubscriptionSpec
 	deps          Deps
 }
@@ -64,7 +66,7 @@ func New(cfg Config, deps Deps) (*Adapter, error) {
 	for i, p := range c.Preconditions {
 		expressions[i] = p.Expression
 	}
-	chain, err := precondition.Compile(c.Dependencies, expressions, func(i int) string {
+	chain, err := precondition.Compile(c.Dependencies, nouns(), expressions, func(i int) string {
 		return fmt.Sprintf("AdapterConfig %q: spec.criteria.preconditions[%d].expression", a.Name, i)
 	})
 	if err := errors.Join(invalid, err); err != nil {
@@ -90,9 +92,19 @@ func New(cfg Config, deps Deps) (*Adapter, error) {
 		name:          name,
 		handler:       handle.New(a, chain, reached, deps.Runner, metrics, deps.Log),
 		runner:        deps.Runner,
+		registration:  &registration{name: name, instance: instanceOf(a, cfg.Region), register: reached.register, log: deps.Log},
 		subscriptions: subscriptions(a, cfg.Concurrency),
 		deps:          deps,
 	}, nil
+}
+
+// nouns are what expressions call a resource of each type.
+func nouns() []string {
+	var all []string
+	for _, info := range fleet.Types() {
+		all = append(all, jobspec.Noun(info))
+	}
+	return all
 }
 
 // subscriptions lists one subscription per resource type: clusters have the
@@ -116,9 +128,11 @@ func subscriptions(a v1alpha1.AdapterConfig, concurrency int) []SubscriptionSpec
 // Run receives events and runs Jobs until ctx ends, then returns within 10
 // seconds. A Job that was cut off is run again by the next process.
 func (a *Adapter) Run(ctx context.Context) error {
-	parts := []service.Part{{Name: "jobs of " + a.name, Run: func(ctx context.Context) error {
-		return a.runner.Run(ctx, a.name, a.handler.Ended)
-	}}}
+	var watched []*deadLetters
+	parts := []service.Part{
+		{Name: "jobs of " + a.name, Run: func(ctx context.Context) error { return a.runner.Run(ctx, a.name, a.handler.Ended) }},
+		{Name: "registration of " + a.name, Run: a.registration.run},
+	}
 	for _, s := range a.subscriptions {
 		sub, err := a.deps.Subscriber(ctx, s)
 		if err != nil {
@@ -141,7 +155,9 @@ func (a *Adapter) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		watched = append(watched, watch)
 		parts = append(parts, service.Part{Name: "dead letters of " + s.Subscription, Run: watch.run})
 	}
+	a.registration.letters = func() fleet.DeadLetters { return total(watched) }
 	return service.Run(ctx, parts...)
 }

@@ -1,9 +1,11 @@
 package adapter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,15 +30,22 @@ type Config struct {
 	// TokenFile has the bearer token for the API; it may change at any time.
 	// "" = none is sent, unless Deps.Transport does.
 	TokenFile string
+	// Region, or the Kubernetes cluster, that the process runs in: a part of
+	// the name under which it registers.
+	Region string
+	// Namespace of an AdapterConfig that names none.
+	Namespace string
 	// Broker of an AdapterConfig that names none.
 	Broker *v1alpha1.SubscriberBroker
 	// Concurrency is how many events are handled at once.
 	Concurrency int
 }
 
+var regionForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
 // DefaultConfig returns what holds unless it is set.
 func DefaultConfig() Config {
-	return Config{APITimeout: v1alpha1.DefaultAPITimeout, Concurrency: 16}
+	return Config{APITimeout: v1alpha1.DefaultAPITimeout, Region: "default", Namespace: "default", Concurrency: 16}
 }
 
 // Validate names every problem of c, those of its AdapterConfig included.
@@ -53,6 +62,9 @@ func (c Config) resolve() (v1alpha1.AdapterConfig, error) {
 	}
 	if c.Concurrency < 1 {
 		problems = append(problems, fmt.Errorf("concurrency %d: must be at least 1", c.Concurrency))
+	}
+	if !regionForm.MatchString(c.Region) {
+		problems = append(problems, fmt.Errorf("region %q: must be 1 to 63 lower-case letters, digits and '-', such as us-east", c.Region))
 	}
 	if c.Broker != nil {
 		if err := c.Broker.Validate(); err != nil {
@@ -93,6 +105,7 @@ func (c Config) complete(a v1alpha1.AdapterConfig) v1alpha1.AdapterConfig {
 		b := *c.Broker
 		a.Spec.Broker = &b
 	}
+	a.Namespace = cmp.Or(a.Namespace, c.Namespace)
 	return a.Defaults()
 }
 

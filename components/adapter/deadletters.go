@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 const (
@@ -52,6 +53,19 @@ func (d *deadLetters) last() broker.DeadLetterStats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.stats
+}
+
+// total is what lies in the dead letters of all of an adapter's subscriptions.
+func total(watched []*deadLetters) fleet.DeadLetters {
+	var sum fleet.DeadLetters
+	for _, d := range watched {
+		stats := d.last()
+		sum.Count += int64(stats.Count)
+		if oldest := fleet.At(stats.Oldest); !stats.Oldest.IsZero() && (sum.Oldest == nil || oldest.Before(sum.Oldest.Time)) {
+			sum.Oldest = &oldest
+		}
+	}
+	return sum
 }
 
 func (d *deadLetters) age() float64 {

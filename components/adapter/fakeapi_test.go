@@ -134,6 +134,10 @@ func (f *fakeAPI) RoundTrip(req *http.Request) (*http.Response, error) {
 		status = http.StatusOK
 	)
 	switch {
+	case parts[1] == "adapters" && len(parts) == 3:
+		answer = fleet.Adapter{Name: parts[2], Kind: "Adapter"}
+	case parts[1] == "adapters":
+		answer = fleet.AdapterList{Kind: "AdapterList"}
 	case len(parts) == 2:
 		answer = fleet.List{Kind: "ClusterList"}
 	case len(parts) == 3:

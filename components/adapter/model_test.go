@@ -188,7 +188,7 @@ func (m *model) disturb() {
 
 // start begins a process of the adapter over the same directory.
 func (a *modelAdapter) start() {
-	chain, err := precondition.Compile(a.cfg.Spec.Criteria.Dependencies, []string{"cluster.status.phase != 'Ready'"}, strconv.Itoa)
+	chain, err := precondition.Compile(a.cfg.Spec.Criteria.Dependencies, []string{"cluster"}, []string{"cluster.status.phase != 'Ready'"}, strconv.Itoa)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -314,6 +314,10 @@ func (p *modelProcess) Report(ctx context.Context, typ fleet.ResourceType, id st
 		return fleet.Report{}, fleet.Errorf(fleet.Unavailable, "no answer")
 	}
 	return stored, err
+}
+
+func (p *modelProcess) Adapters(context.Context) ([]fleet.Adapter, error) {
+	return nil, p.unreachable()
 }
 
 func (p *modelProcess) Ensure(ctx context.Context, j jobspec.Job) (bool, error) {

@@ -14,7 +14,6 @@ type Process struct {
 	Brokers     broker.Settings
 	DataDir     string // of Jobs that are run without Kubernetes
 	AdminListen string
-	Namespace   string
 	LogLevel    string
 	LogFormat   string
 }
@@ -34,6 +33,7 @@ func (p *Process) Declare(s *service.Settings) {
 	f.StringVar(&p.Name, "config", p.Name, "name of the AdapterConfig; needed where there are several")
 	f.StringVar(&p.ConfigFile, "config-file", p.ConfigFile, "YAML file with the AdapterConfig")
 	f.StringVar(&p.Namespace, "namespace", p.Namespace, "namespace of the AdapterConfig; one from a file may leave its own out")
+	f.StringVar(&p.Region, "region", p.Region, "region or Kubernetes cluster that it runs in, as its registration says")
 	f.StringVar(&p.APIURL, "api-url", p.APIURL, "the API, for an AdapterConfig without hyperfleetAPI")
 	f.DurationVar(&p.APITimeout, "api-timeout", p.APITimeout, "time that one request to the API may take")
 	f.StringVar(&p.TokenFile, "api-token-file", p.TokenFile, "file with the token for the API, read again when it changes")

@@ -25,7 +25,7 @@ const (
 )
 
 // reserved are the environment variables that every Job gets from its adapter.
-var reserved = []string{"CLUSTER_ID", "HYPERFLEET_API", "GENERATION", "ATTEMPT", "ADAPTER", "MODE"}
+var reserved = []string{"CLUSTER_ID", "RESOURCE_TYPE", "RESOURCE_ID", "HYPERFLEET_API", "GENERATION", "ATTEMPT", "ADAPTER", "MODE"}
 
 // Defaults returns c with everything set that an operator may leave out, except
 // what comes from the process's configuration: the API and the broker.

@@ -35,7 +35,7 @@ func jobOf(generation int64, attempt int) jobspec.Job {
 		panic(err)
 	}
 	return jobspec.Job{Name: name, Identity: id, AttemptBase: 1, Deadline: time.Minute, TTL: time.Hour, Input: map[string][]byte{
-		jobspec.ClusterFile:      []byte(`{"id":"0190b6a0-1234-7000-8000-0000000000aa","name":"prod-7"}`),
+		"cluster.json":           []byte(`{"id":"0190b6a0-1234-7000-8000-0000000000aa","name":"prod-7"}`),
 		jobspec.DependenciesFile: []byte(`{"validation":{"policies":4}}`),
 	}}
 }
@@ -132,6 +132,23 @@ func TestAJobRunsOnceAndLeavesItsFiles(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(root); len(entries) != 1 {
 		t.Errorf("left in the directory of jobs: %v", entries)
+	}
+}
+
+func TestAJobAboutAPoolSeesThePoolAndItsCluster(t *testing.T) {
+	j := job(1)
+	j.Identity.ResourceType, j.Identity.ResourceID = fleet.NodePools, "0190b6a0-1234-7000-8000-0000000000bb"
+	j.Input["nodepool.json"] = []byte(`{"id":"0190b6a0-1234-7000-8000-0000000000bb","name":"workers"}`)
+	seen := make(chan dir.Job, 1)
+	p := begin(t, t.TempDir(), func(_ context.Context, in dir.Job) (dir.Result, error) {
+		seen <- in
+		return dir.Result{}, nil
+	}, nil)
+	p.ensure(t, j)
+	p.end(t)
+	in := <-seen
+	if in.ClusterID != "0190b6a0-1234-7000-8000-0000000000aa" || in.Cluster.Name != "prod-7" || in.NodePool == nil || in.NodePool.Name != "workers" {
+		t.Errorf("the job was given %+v", in)
 	}
 }
 

@@ -29,12 +29,14 @@ type Result struct {
 type Job struct {
 	Name         string
 	Adapter      string
-	ClusterID    string
+	ResourceType fleet.ResourceType
+	ClusterID    string // of the cluster that it is about, or whose pool
 	Generation   int64
 	Attempt      int
 	Mode         string
 	Dir          string                     // its directory, absolute if the runner's is
 	Cluster      fleet.Resource             // cluster.json
+	NodePool     *fleet.Resource            // nodepool.json; nil unless it is about a pool
 	Dependencies map[string]json.RawMessage // dependencies.json: adapter -> data of its report
 	Log          *slog.Logger               // writes to the file log in Dir
 }
@@ -91,11 +93,17 @@ func (r *Runner) run(ctx context.Context, l *loop, path string, job record) (res
 // open reads the Job's input and opens its log.
 func (r *Runner) open(path string, job record) (Job, *os.File, error) {
 	in := Job{
-		Name: job.Name, Adapter: job.Identity.Adapter, ClusterID: job.Identity.ResourceID, Generation: job.Identity.Generation,
+		Name: job.Name, Adapter: job.Identity.Adapter, ResourceType: job.Identity.ResourceType, Generation: job.Identity.Generation,
 		Attempt: job.Identity.Attempt, Mode: job.Identity.Mode, Dir: path,
 	}
-	if err := read(filepath.Join(path, jobspec.ClusterFile), &in.Cluster); err != nil {
+	if err := read(filepath.Join(path, jobspec.File(fleet.Clusters)), &in.Cluster); err != nil {
 		return Job{}, nil, err
+	}
+	in.ClusterID = in.Cluster.ID
+	if in.ResourceType == fleet.NodePools {
+		if err := read(filepath.Join(path, jobspec.File(fleet.NodePools)), &in.NodePool); err != nil {
+			return Job{}, nil, err
+		}
 	}
 	if err := read(filepath.Join(path, jobspec.DependenciesFile), &in.Dependencies); err != nil {
 		return Job{}, nil, err

@@ -26,6 +26,9 @@ type API interface {
 	// Get returns a resource with its adapters' messages and data in full.
 	Get(ctx context.Context, typ fleet.ResourceType, id string) (fleet.Resource, error)
 	Report(ctx context.Context, typ fleet.ResourceType, id string, r fleet.NewReport) (fleet.Report, error)
+	// Adapters returns every adapter that is registered, or required; what it
+	// says may be some seconds old.
+	Adapters(ctx context.Context) ([]fleet.Adapter, error)
 }
 
 // Runner runs Jobs.
@@ -88,24 +91,64 @@ func (h *Handler) decide(ctx context.Context, d broker.Delivery) broker.Outcome 
 	}
 	p := next(r, h.adapter, h.limit, d.Event.Time())
 	log := h.log.With("cluster", r.ID, "event", d.Event.ID())
-	switch p.step {
-	case start:
-		v := h.chain.Judge(precondition.Input{Resource: r, Now: time.Now()})
-		if !v.Met {
+	switch {
+	case r.Paused:
+		log.Debug("paused")
+		return broker.Ack()
+	case p.step == rest:
+		log.Debug("nothing to do", "attempt", p.attempt)
+		return broker.Ack()
+	case r.Deleting():
+		return h.finalise(ctx, e, r, p)
+	}
+	s := jobspec.Subject{Type: e.ResourceType, Resource: r}
+	in, err := h.gather(ctx, &s)
+	if err != nil {
+		return h.settle(ctx, e, "fetch what it depends on", err)
+	}
+	if p.step == start {
+		if v := h.chain.Judge(in); !v.Met {
 			log.Debug("preconditions unmet", "reason", v.Reason)
 			return h.pend(ctx, e, r, p, v.Reason)
 		}
-	case proceed:
+	} else if v := h.chain.Dependencies(in); !v.Met {
 		// The Job needs its dependencies' data; that they are Complete again will be an event.
-		if v := h.chain.Dependencies(r); !v.Met {
-			log.Debug("started attempt lacks input", "reason", v.Reason)
-			return broker.Ack()
-		}
-	default:
-		log.Debug("nothing to do", "attempt", p.attempt)
+		log.Debug("started attempt lacks input", "reason", v.Reason)
 		return broker.Ack()
 	}
-	return h.launch(ctx, e, r, p)
+	return h.launch(ctx, e, s, p)
+}
+
+// gather fetches what else a verdict on s depends on, and its owner into s.
+func (h *Handler) gather(ctx context.Context, s *jobspec.Subject) (precondition.Input, error) {
+	if info, _ := s.Type.Info(); info.Owner != "" {
+		owner, err := h.api.Get(ctx, info.Owner, s.Resource.OwnerID())
+		if err != nil {
+			return precondition.Input{}, err
+		}
+		s.Owner = &owner
+	}
+	apart, err := h.apart(ctx, s.Type, h.chain.Waiting(s.Resource))
+	return precondition.Input{Resource: s.Resource, Documents: s.Documents(), Apart: apart, Now: time.Now()}, err
+}
+
+// apart returns those of the adapters that have nothing to do with resources of
+// the type: they are registered, but not for it.
+func (h *Handler) apart(ctx context.Context, t fleet.ResourceType, names []string) ([]string, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	known, err := h.api.Adapters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var apart []string
+	for _, a := range known {
+		if slices.Contains(names, a.Name) && a.Registered() && !slices.Contains(a.ResourceTypes, t) && !slices.Contains(a.RequiredFor, t) {
+			apart = append(apart, a.Name)
+		}
+	}
+	return apart, nil
 }
 
 // pend reports that attempt p waits, unless that is known.
@@ -121,8 +164,9 @@ func (h *Handler) pend(ctx context.Context, e fleet.ReconcileEvent, r fleet.Reso
 }
 
 // launch stores the intent and makes sure that the Job of p exists.
-func (h *Handler) launch(ctx context.Context, e fleet.ReconcileEvent, r fleet.Resource, p plan) broker.Outcome {
-	job, err := jobspec.New(h.cfg, e.ResourceType, r, p.attempt, p.base)
+func (h *Handler) launch(ctx context.Context, e fleet.ReconcileEvent, s jobspec.Subject, p plan) broker.Outcome {
+	r := s.Resource
+	job, err := jobspec.New(h.cfg, s, p.attempt, p.base)
 	if err != nil {
 		return h.fail(ctx, e, r, p, err)
 	}

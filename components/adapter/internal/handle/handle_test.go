@@ -27,6 +27,7 @@ import (
 
 const (
 	id      = "0190b6a0-1234-7000-8000-0000000000aa"
+	ownerID = "0190b6a0-1234-7000-8000-0000000000cc"
 	jobName = "dns-adapter-0190b6a01234700080000000000000aa-g2"
 )
 
@@ -34,23 +35,39 @@ var eventTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // world is what a handler meets; its fields say how it answers.
 type world struct {
-	poison  string // id of the one resource that the API fails on
-	own     *fleet.AdapterStatus
-	dns     string // generation 2's phase of the dependency
-	phase   fleet.Phase
-	get     error
-	report  func(fleet.NewReport) error
-	ensure  error
-	exists  bool
-	reports []fleet.NewReport
-	jobs    []jobspec.Job
+	poison   string // id of the one resource that the API fails on
+	pool     bool   // the event is about a pool of the cluster
+	paused   bool
+	deleted  bool // deletion has started
+	owner    error
+	own      *fleet.AdapterStatus
+	dns      string // generation 2's phase of the dependency
+	phase    fleet.Phase
+	get      error
+	report   func(fleet.NewReport) error
+	ensure   error
+	exists   bool
+	known    []fleet.Adapter
+	adapters error
+	reports  []fleet.NewReport
+	jobs     []jobspec.Job
 }
 
-func (w *world) Get(_ context.Context, _ fleet.ResourceType, id string) (fleet.Resource, error) {
+func (w *world) Get(_ context.Context, typ fleet.ResourceType, id string) (fleet.Resource, error) {
 	if w.poison == id {
 		return fleet.Resource{}, code(fleet.Internal)
 	}
+	if w.pool && typ == fleet.Clusters {
+		return fleet.Resource{ID: ownerID, Name: "prod-7"}, w.owner
+	}
 	r := fleet.Resource{ID: id, Generation: 2, Status: fleet.Status{Phase: w.phase}}
+	r.Paused = w.paused
+	if w.pool {
+		r.Owner = &fleet.Owner{ID: ownerID}
+	}
+	if w.deleted {
+		r.DeletionAt = new(fleet.At(eventTime))
+	}
 	if w.dns != "" {
 		r.Status.Adapters = append(r.Status.Adapters, fleet.AdapterStatus{
 			AdapterName: "validation", Phase: fleet.ReportPhase(w.dns), ObservedGeneration: 2, Attempt: 1, Data: json.RawMessage(`{"policies":4}`),
@@ -71,6 +88,8 @@ func (w *world) Report(_ context.Context, _ fleet.ResourceType, _ string, n flee
 	}
 	return fleet.Report{}, nil
 }
+
+func (w *world) Adapters(context.Context) ([]fleet.Adapter, error) { return w.known, w.adapters }
 
 func (w *world) Ensure(_ context.Context, j jobspec.Job) (bool, error) {
 	w.jobs = append(w.jobs, j)
@@ -100,11 +119,11 @@ func handler(t *testing.T, w *world) (*handle.Handler, *prometheus.Registry) {
 	cfg := v1alpha1.AdapterConfig{
 		ObjectMeta: metav1.ObjectMeta{Name: "dns-adapter"},
 		Spec: v1alpha1.AdapterConfigSpec{
-			AdapterType: "dns", Criteria: v1alpha1.Criteria{Dependencies: []string{"validation"}},
+			AdapterType: "dns", ResourceTypes: []string{"clusters", "nodepools"}, Criteria: v1alpha1.Criteria{Dependencies: []string{"validation"}},
 			JobTemplate: v1alpha1.JobTemplate{Image: "dns-job"},
 		},
 	}.Defaults()
-	chain, err := precondition.Compile([]string{"validation"}, []string{"cluster.status.phase != 'Ready'"}, func(int) string { return "" })
+	chain, err := precondition.Compile([]string{"validation"}, []string{"cluster", "nodepool"}, []string{"cluster.status.phase != 'Ready'"}, func(int) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,12 +135,14 @@ func handler(t *testing.T, w *world) (*handle.Handler, *prometheus.Registry) {
 	return handle.New(cfg, chain, w, w, m, slog.New(slog.DiscardHandler)), registry
 }
 
-func delivery(t *testing.T) broker.Delivery { return deliveryOf(t, id) }
+func delivery(t *testing.T) broker.Delivery { return deliveryAbout(t, fleet.Clusters, id) }
 
-func deliveryOf(t *testing.T, id string) broker.Delivery {
+func deliveryOf(t *testing.T, id string) broker.Delivery { return deliveryAbout(t, fleet.Clusters, id) }
+
+func deliveryAbout(t *testing.T, typ fleet.ResourceType, id string) broker.Delivery {
 	t.Helper()
 	e, err := reconcile.Event("sentinel-operator/test", fleet.ReconcileEvent{
-		ResourceType: fleet.Clusters, ResourceID: id, Reason: fleet.BackoffExpired, Generation: 2,
+		ResourceType: typ, ResourceID: id, Reason: fleet.BackoffExpired, Generation: 2,
 	}, fleet.At(eventTime))
 	if err != nil {
 		t.Fatal(err)

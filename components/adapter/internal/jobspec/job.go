@@ -15,11 +15,9 @@ import (
 // ModeCreate is the mode of Jobs that bring a resource to its desired state.
 const ModeCreate = "create"
 
-// Files of a Job's input.
-const (
-	ClusterFile      = "cluster.json"      // the resource, as the API answers it
-	DependenciesFile = "dependencies.json" // object: adapter name -> data of its Complete report
-)
+// DependenciesFile is the file of a Job's input beside those of [File]: an
+// object of adapter name to the data of its Complete report.
+const DependenciesFile = "dependencies.json"
 
 // maxName is the longest name of a Job whose pods can be labelled with it.
 const maxName = 63
@@ -39,42 +37,46 @@ type Identity struct {
 type Job struct {
 	Name        string
 	Identity    Identity
+	ClusterID   string            // of the cluster that it is about, or whose pool
 	AttemptBase int               // attempts that the retry limit does not count
 	Deadline    time.Duration     // how long the Job may be active
 	TTL         time.Duration     // how long it is kept after its end
 	Input       map[string][]byte // file name -> content
 }
 
-// New returns the Job of the given attempt of cfg's adapter on r's generation.
-// cfg has its defaults set; r carries its adapters' data in full.
-func New(cfg v1alpha1.AdapterConfig, typ fleet.ResourceType, r fleet.Resource, attempt, base int) (Job, error) {
-	id := Identity{cfg.Spec.AdapterType, typ, r.ID, r.Generation, attempt, ModeCreate}
+// New returns the Job of the given attempt of cfg's adapter on the generation
+// of what s is about. cfg has its defaults set.
+func New(cfg v1alpha1.AdapterConfig, s Subject, attempt, base int) (Job, error) {
+	r := s.Resource
+	id := Identity{cfg.Spec.AdapterType, s.Type, r.ID, r.Generation, attempt, ModeCreate}
 	name, err := id.Name()
 	if err != nil {
 		return Job{}, err
 	}
-	cluster, err := json.Marshal(r)
-	if err != nil {
-		return Job{}, fmt.Errorf("encode %s: %w", ClusterFile, err)
+	input := map[string][]byte{}
+	for noun, document := range s.Documents() {
+		if input[noun+".json"], err = json.Marshal(document); err != nil {
+			return Job{}, fmt.Errorf("encode %s.json: %w", noun, err)
+		}
 	}
 	data := map[string]json.RawMessage{}
 	for _, d := range cfg.Spec.Criteria.Dependencies {
-		s, ok := r.Status.Adapter(d)
-		if ok && s.ObservedGeneration == r.Generation && len(s.Data) > 0 {
-			data[d] = s.Data
+		a, ok := r.Status.Adapter(d)
+		if ok && a.ObservedGeneration == r.Generation && len(a.Data) > 0 {
+			data[d] = a.Data
 		}
 	}
-	dependencies, err := json.Marshal(data)
-	if err != nil {
+	if input[DependenciesFile], err = json.Marshal(data); err != nil {
 		return Job{}, fmt.Errorf("encode %s: %w", DependenciesFile, err)
 	}
 	return Job{
 		Name:        name,
 		Identity:    id,
+		ClusterID:   s.ClusterID(),
 		AttemptBase: base,
 		Deadline:    time.Duration(*cfg.Spec.JobTemplate.ActiveDeadlineSeconds) * time.Second,
 		TTL:         time.Duration(*cfg.Spec.JobTemplate.TTLSecondsAfterFinished) * time.Second,
-		Input:       map[string][]byte{ClusterFile: cluster, DependenciesFile: dependencies},
+		Input:       input,
 	}, nil
 }
 

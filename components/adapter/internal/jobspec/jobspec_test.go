@@ -61,17 +61,28 @@ func TestManifestsMatchTheGoldenFiles(t *testing.T) {
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")},
 		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
 	}
+	owner := sample()
+	cluster := jobspec.Subject{Type: fleet.Clusters, Resource: owner}
+	pool := jobspec.Subject{Type: fleet.NodePools, Owner: &owner, Resource: fleet.Resource{
+		ID: "0190b6a0-1234-7000-8000-0000000000bb", Kind: "NodePool", Name: "workers", Owner: &fleet.Owner{ID: id}, Generation: 1,
+		Spec: json.RawMessage(`{"replicas":3}`), CreatedAt: owner.CreatedAt, UpdatedAt: owner.UpdatedAt,
+		Status: fleet.Status{LastTransitionTime: owner.CreatedAt, Adapters: []fleet.AdapterStatus{
+			{AdapterName: "validation", Phase: fleet.ReportComplete, ObservedGeneration: 1, Attempt: 1, LastTransitionTime: owner.CreatedAt, Data: json.RawMessage(`{"policies":2}`)},
+		}},
+	}}
 	for _, tc := range []struct {
 		name          string
 		cfg           v1alpha1.AdapterConfig
+		about         jobspec.Subject
 		attempt, base int
 	}{
-		{"the-defaults", config("dns", "validation"), 1, 0},
-		{"everything-set-third-attempt", full, 3, 2},
-		{"a-long-adapter-name", config("an-adapter-with-a-very-long-name-indeed-it-does-not-fit-at-all"), 12, 0},
+		{"the-defaults", config("dns", "validation"), cluster, 1, 0},
+		{"everything-set-third-attempt", full, cluster, 3, 2},
+		{"a-long-adapter-name", config("an-adapter-with-a-very-long-name-indeed-it-does-not-fit-at-all"), cluster, 12, 0},
+		{"a-node-pool", config("hypershift", "validation"), pool, 1, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			j, err := jobspec.New(tc.cfg, fleet.Clusters, sample(), tc.attempt, tc.base)
+			j, err := jobspec.New(tc.cfg, tc.about, tc.attempt, tc.base)
 			if err != nil {
 				t.Fatal(err)
 			}

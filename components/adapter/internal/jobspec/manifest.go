@@ -33,7 +33,7 @@ func Manifests(cfg v1alpha1.AdapterConfig, j Job, apiURL string) (*batchv1.Job, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode identity of %s: %w", j.Name, err)
 	}
-	labels := map[string]string{LabelAdapter: j.Identity.Adapter, LabelClusterID: j.Identity.ResourceID}
+	labels := map[string]string{LabelAdapter: j.Identity.Adapter, LabelClusterID: j.ClusterID}
 	meta := metav1.ObjectMeta{Name: j.Name, Namespace: cfg.Namespace, Labels: labels, Annotations: map[string]string{
 		AnnotationIdentity: string(identity),
 		AnnotationBase:     strconv.Itoa(j.AttemptBase),
@@ -99,7 +99,9 @@ func pod(t v1alpha1.JobTemplate, j Job, apiURL string) corev1.PodSpec {
 func environment(t v1alpha1.JobTemplate, j Job, apiURL string) []corev1.EnvVar {
 	i := j.Identity
 	return append([]corev1.EnvVar{
-		{Name: "CLUSTER_ID", Value: i.ResourceID},
+		{Name: "CLUSTER_ID", Value: j.ClusterID},
+		{Name: "RESOURCE_TYPE", Value: string(i.ResourceType)},
+		{Name: "RESOURCE_ID", Value: i.ResourceID},
 		{Name: "HYPERFLEET_API", Value: apiURL},
 		{Name: "GENERATION", Value: strconv.FormatInt(i.Generation, 10)},
 		{Name: "ATTEMPT", Value: strconv.Itoa(i.Attempt)},

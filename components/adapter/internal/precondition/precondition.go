@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,6 +26,7 @@ const (
 // Chain is an adapter's compiled preconditions. It is safe for concurrent use.
 type Chain struct {
 	dependencies []string
+	nouns        []string
 	checks       []check
 }
 
@@ -35,8 +37,10 @@ type check struct {
 
 // Input is everything that a verdict depends on.
 type Input struct {
-	Resource fleet.Resource // with its adapters' messages and data in full
-	Now      time.Time
+	Resource  fleet.Resource            // what it is about, with its adapters' messages and data in full
+	Documents map[string]fleet.Resource // the resources that expressions see, by name, Resource among them
+	Apart     []string                  // dependencies that have nothing to do with resources of its type
+	Now       time.Time
 }
 
 // Verdict says whether an adapter may start, and if not, why. The reason is
@@ -46,22 +50,26 @@ type Verdict struct {
 	Reason string
 }
 
-// Compile checks expressions over cluster (the resource as the API's JSON),
-// statuses (map of adapter name to its latest report, as in cluster.status.adapters)
-// and now (a timestamp). The error names every bad expression with the
-// position of what is wrong in it. at gives the path of expression i.
-func Compile(dependencies, expressions []string, at func(i int) string) (*Chain, error) {
-	env, err := cel.NewEnv(
-		cel.Variable("cluster", cel.MapType(cel.StringType, cel.DynType)),
+// Compile checks expressions over the nouns (each a resource as the API's JSON,
+// such as cluster; empty where the event is about none of its type), statuses
+// (map of adapter name to its latest report on what the event is about) and now
+// (a timestamp). The error names every bad expression with the position of what
+// is wrong in it. at gives the path of expression i.
+func Compile(dependencies, nouns, expressions []string, at func(i int) string) (*Chain, error) {
+	options := []cel.EnvOption{
 		cel.Variable("statuses", cel.MapType(cel.StringType, cel.MapType(cel.StringType, cel.DynType))),
 		cel.Variable("now", cel.TimestampType),
 		cel.ParserRecursionLimit(maxDepth),
 		cel.ParserExpressionSizeLimit(maxLength),
-	)
+	}
+	for _, noun := range nouns {
+		options = append(options, cel.Variable(noun, cel.MapType(cel.StringType, cel.DynType)))
+	}
+	env, err := cel.NewEnv(options...)
 	if err != nil {
 		return nil, fmt.Errorf("set up CEL: %w", err)
 	}
-	c := &Chain{dependencies: dependencies}
+	c := &Chain{dependencies: dependencies, nouns: nouns}
 	var problems []error
 	for i, source := range expressions {
 		program, err := compile(env, source)
@@ -99,9 +107,9 @@ func compile(env *cel.Env, source string) (cel.Program, error) {
 	return program, nil
 }
 
-// Dependencies judges the dependencies alone: they must be Complete for the
-// resource's generation.
-func (c *Chain) Dependencies(r fleet.Resource) Verdict {
+// Waiting returns the dependencies that are not Complete for the resource's
+// generation.
+func (c *Chain) Waiting(r fleet.Resource) []string {
 	var waiting []string
 	for _, name := range c.dependencies {
 		s, ok := r.Status.Adapter(name)
@@ -109,6 +117,13 @@ func (c *Chain) Dependencies(r fleet.Resource) Verdict {
 			waiting = append(waiting, name)
 		}
 	}
+	return waiting
+}
+
+// Dependencies judges the dependencies alone: they must be Complete, but for
+// those apart.
+func (c *Chain) Dependencies(in Input) Verdict {
+	waiting := slices.DeleteFunc(c.Waiting(in.Resource), func(name string) bool { return slices.Contains(in.Apart, name) })
 	if len(waiting) > 0 {
 		return Verdict{Reason: "waiting for " + strings.Join(waiting, ", ")}
 	}
@@ -117,13 +132,13 @@ func (c *Chain) Dependencies(r fleet.Resource) Verdict {
 
 // Judge judges dependencies, then every expression.
 func (c *Chain) Judge(in Input) Verdict {
-	if v := c.Dependencies(in.Resource); !v.Met {
+	if v := c.Dependencies(in); !v.Met {
 		return v
 	}
 	if len(c.checks) == 0 {
 		return Verdict{Met: true}
 	}
-	vars, err := variables(in)
+	vars, err := c.variables(in)
 	if err != nil {
 		return Verdict{Reason: fmt.Sprintf("preconditions cannot be evaluated: %v", err)}
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
+var nouns = []string{"cluster", "nodepool"}
+
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func sample() fleet.Resource {
@@ -43,6 +45,8 @@ func TestJudge(t *testing.T) {
 		{name: "every false expression is named", expressions: []string{"1 > 2", "true", "2 > 3"}, want: "precondition not met: 1 > 2; 2 > 3"},
 		{name: "a missing field is not met", expressions: []string{"cluster.spec.provider == 'aws'"},
 			want: "precondition not met: cluster.spec.provider == 'aws' (no such key: provider)"},
+		{name: "an event about a cluster has no pool", expressions: []string{"!has(nodepool.id)", "nodepool.name == 'a'"},
+			want: "precondition not met: nodepool.name == 'a' (no such key: name)"},
 		{name: "has guards a missing field", expressions: []string{"!has(cluster.spec.provider)"}},
 		{name: "a wrong type is not met", expressions: []string{"cluster.spec.version > 4"},
 			want: "precondition not met: cluster.spec.version > 4 (no such overload)"},
@@ -56,11 +60,11 @@ func TestJudge(t *testing.T) {
 		{name: "dependencies come first", dependencies: []string{"dns"}, expressions: []string{"1 > 2"}, want: "waiting for dns"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c, err := precondition.Compile(tc.dependencies, tc.expressions, path)
+			c, err := precondition.Compile(tc.dependencies, nouns, tc.expressions, path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			v := c.Judge(precondition.Input{Resource: sample(), Now: now})
+			v := c.Judge(precondition.Input{Resource: sample(), Documents: map[string]fleet.Resource{"cluster": sample()}, Now: now})
 			if v.Met != (tc.want == "") || v.Reason != tc.want {
 				t.Errorf("met %t, reason %q; want %q", v.Met, v.Reason, tc.want)
 			}
@@ -68,8 +72,27 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestAPoolIsJudgedBesideItsCluster(t *testing.T) {
+	pool := fleet.Resource{Name: "workers", Generation: 1, Status: fleet.Status{Phase: fleet.Pending, Adapters: []fleet.AdapterStatus{
+		{AdapterName: "validation", Phase: fleet.ReportComplete, ObservedGeneration: 1}}}}
+	in := precondition.Input{Resource: pool, Documents: map[string]fleet.Resource{"cluster": sample(), "nodepool": pool}, Apart: []string{"dns"}, Now: now}
+	expressions := []string{"cluster.name == 'prod-7' && nodepool.name == 'workers'", "statuses.size() == 1",
+		"has(nodepool.status) ? nodepool.status.phase != 'Ready' : cluster.status.phase != 'Ready'"}
+	c, err := precondition.Compile([]string{"validation", "dns"}, nouns, expressions, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := c.Judge(in); !v.Met {
+		t.Errorf("not met: %s", v.Reason)
+	}
+	in.Apart = nil
+	if v := c.Judge(in); v.Reason != "waiting for dns" {
+		t.Errorf("without it being apart: %q", v.Reason)
+	}
+}
+
 func TestCompileNamesEveryBadExpressionWithItsPosition(t *testing.T) {
-	_, err := precondition.Compile(nil, []string{
+	_, err := precondition.Compile(nil, nouns, []string{
 		"true", "cluster.status.phase !=", "clutser.name == 'a'", "cluster.name", "1 + 'a' == 2", strings.Repeat("(", 2000), strings.Repeat("x", 5000),
 	}, path)
 	if err == nil {
@@ -91,11 +114,11 @@ func TestAnExpensiveExpressionIsStopped(t *testing.T) {
 	for range 4 { // 50^4 evaluations
 		source = fmt.Sprintf("%s.all(x, %s)", list, source)
 	}
-	c, err := precondition.Compile(nil, []string{source}, path)
+	c, err := precondition.Compile(nil, nouns, []string{source}, path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := c.Judge(precondition.Input{Resource: sample(), Now: now})
+	v := c.Judge(precondition.Input{Resource: sample(), Documents: map[string]fleet.Resource{"cluster": sample()}, Now: now})
 	if v.Met || !strings.Contains(v.Reason, "cost limit exceeded") {
 		t.Errorf("verdict %+v", v)
 	}
@@ -108,9 +131,9 @@ func FuzzJudge(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	in := precondition.Input{Resource: sample(), Now: now}
+	in := precondition.Input{Resource: sample(), Documents: map[string]fleet.Resource{"cluster": sample()}, Now: now}
 	f.Fuzz(func(t *testing.T, source string) {
-		c, err := precondition.Compile([]string{"validation"}, []string{source}, path)
+		c, err := precondition.Compile([]string{"validation"}, nouns, []string{source}, path)
 		if err != nil {
 			return
 		}

@@ -10,10 +10,16 @@ import (
 
 // variables gives in the form that expressions see: the API's JSON, whole
 // numbers as integers.
-func variables(in Input) (map[string]any, error) {
-	cluster, err := object(in.Resource)
-	if err != nil {
-		return nil, fmt.Errorf("resource %s: %w", in.Resource.ID, err)
+func (c *Chain) variables(in Input) (map[string]any, error) {
+	var err error
+	all := map[string]any{"now": in.Now}
+	for _, noun := range c.nouns {
+		r, ok := in.Documents[noun]
+		if !ok {
+			all[noun] = map[string]any{}
+		} else if all[noun], err = object(r); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", noun, r.ID, err)
+		}
 	}
 	statuses := map[string]any{}
 	for _, a := range in.Resource.Status.Adapters {
@@ -21,7 +27,8 @@ func variables(in Input) (map[string]any, error) {
 			return nil, fmt.Errorf("report of %s: %w", a.AdapterName, err)
 		}
 	}
-	return map[string]any{"cluster": cluster, "statuses": statuses, "now": in.Now}, nil
+	all["statuses"] = statuses
+	return all, nil
 }
 
 func object[T fleet.Resource | fleet.AdapterStatus](v T) (map[string]any, error) {

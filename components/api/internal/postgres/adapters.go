@@ -26,7 +26,7 @@ const (
 		ON CONFLICT (name, instance) DO UPDATE SET resource_types = excluded.resource_types, dependencies = excluded.dependencies,
 			has_deletion = excluded.has_deletion, version = excluded.version, dead_letters = excluded.dead_letters,
 			oldest_dead_letter = excluded.oldest_dead_letter, updated_at = excluded.updated_at
-		RETURNING true`
+		RETURNING updated_at`
 
 	knownSQL = `SELECT ` + instanceColumns + ` FROM adapters WHERE name = ANY ($1::text[]) ORDER BY name, instance`
 
