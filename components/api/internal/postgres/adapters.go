@@ -166,7 +166,7 @@ func (r instanceRow) instance() fleet.AdapterInstance {
 
 // union adds what is not there yet, sorted.
 func union[S ~string](a, b []S) []S {
-	out := slices.Concat(a, b)
+	out := append(append([]S{}, a...), b...) // empty, not nil: JSON tells them apart
 	slices.Sort(out)
 	return slices.Compact(out)
 }
