@@ -22,7 +22,8 @@ const stopJob = time.Second
 
 // NewCommandRunner returns a [Runner] without Kubernetes that runs the command
 // of the AdapterConfig's job template as a process, with the environment and the
-// files that a container would have.
+// files that a container would have. Artefacts go to the directory artifacts
+// beside the Jobs'.
 func NewCommandRunner(p Process, log *slog.Logger) (Runner, error) {
 	a, err := p.resolve()
 	if err != nil {
@@ -32,15 +33,18 @@ func NewCommandRunner(p Process, log *slog.Logger) (Runner, error) {
 	if len(t.Command) == 0 {
 		return nil, fmt.Errorf("AdapterConfig %q: spec.jobTemplate.command: set it: without Kubernetes the adapter runs it as a process", a.Name)
 	}
-	root, err := filepath.Abs(filepath.Join(p.DataDir, "jobs"))
+	data, err := filepath.Abs(p.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("find the directory of jobs: %w", err)
 	}
-	return NewDirRunner(root, func(ctx context.Context, job DirJob) (Result, error) { return runCommand(ctx, a, job) }, log), nil
+	artefacts := filepath.Join(data, "artifacts") // they outlive the Jobs' directories
+	return NewDirRunner(filepath.Join(data, "jobs"), func(ctx context.Context, job DirJob) (Result, error) {
+		return runCommand(ctx, a, job, artefacts)
+	}, log), nil
 }
 
 // runCommand runs one Job.
-func runCommand(ctx context.Context, a v1alpha1.AdapterConfig, job DirJob) (Result, error) {
+func runCommand(ctx context.Context, a v1alpha1.AdapterConfig, job DirJob, artefacts string) (Result, error) {
 	t := a.Spec.JobTemplate
 	out, err := os.OpenFile(filepath.Join(job.Dir, "log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
@@ -56,7 +60,7 @@ func runCommand(ctx context.Context, a v1alpha1.AdapterConfig, job DirJob) (Resu
 	cmd.Env = append(os.Environ(),
 		"CLUSTER_ID="+job.ClusterID, "HYPERFLEET_API="+a.Spec.HyperfleetAPI.URL, "ADAPTER="+job.Adapter, "MODE="+job.Mode,
 		"GENERATION="+strconv.FormatInt(job.Generation, 10), "ATTEMPT="+strconv.Itoa(job.Attempt),
-		"INPUT_DIR="+job.Dir, "OUTPUT_DIR="+filepath.Join(job.Dir, "artifacts"), "TERMINATION_LOG="+end)
+		"INPUT_DIR="+job.Dir, "OUTPUT_DIR="+artefacts, "TERMINATION_LOG="+end)
 	for _, e := range t.Env {
 		cmd.Env = append(cmd.Env, e.Name+"="+e.Value)
 	}

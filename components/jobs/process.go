@@ -25,10 +25,20 @@ type ended struct {
 	Data    json.RawMessage `json:"data,omitempty"`
 }
 
+// Where the pods of adapters' Jobs have their input and room for artefacts, and
+// where Kubernetes reads their end.
+const (
+	inputDir  = "/var/run/hyperfleet/input"
+	outputDir = "/var/run/hyperfleet/output"
+
+	terminationLog = "/dev/termination-log"
+)
+
 // Main runs one job as a process of its own and returns its exit code. Its
 // input is as the adapters give it to their Jobs: CLUSTER_ID, GENERATION,
 // ATTEMPT, ADAPTER and MODE in the environment, cluster.json and
-// dependencies.json in INPUT_DIR. The end goes to TERMINATION_LOG, as
+// dependencies.json in a directory. INPUT_DIR, OUTPUT_DIR and TERMINATION_LOG
+// name other places than a pod's. The end goes to the termination log, as
 // {"message":…,"data":{…}}, and the message of a failure to stderr too.
 func Main(ctx context.Context, kind string, getenv func(string) string, stderr io.Writer) int {
 	code := 0
@@ -46,7 +56,7 @@ func Main(ctx context.Context, kind string, getenv func(string) string, stderr i
 		code = 1
 	}
 	// Kubernetes mounts the log as a file that cannot be replaced, only written.
-	if err := os.WriteFile(cmp.Or(getenv("TERMINATION_LOG"), "/dev/termination-log"), text, 0o600); err != nil { //nolint:gosec // the operator names the file
+	if err := os.WriteFile(cmp.Or(getenv("TERMINATION_LOG"), terminationLog), text, 0o600); err != nil { //nolint:gosec // the operator names the file
 		fmt.Fprintf(stderr, "%s: write the termination log: %v\n", kind, err)
 		code = 1
 	}
@@ -101,10 +111,7 @@ func readInput(kind string, getenv func(string) string) (Input, error) {
 	if in.Attempt, err = strconv.Atoi(getenv("ATTEMPT")); err != nil || in.Attempt < 1 {
 		problems = append(problems, fmt.Errorf("ATTEMPT is %q: want a number from 1", getenv("ATTEMPT")))
 	}
-	if in.Config.OutputDir == "" {
-		problems = append(problems, errors.New("OUTPUT_DIR is missing: want the directory of the artefacts"))
-	}
-	dir := cmp.Or(getenv("INPUT_DIR"), "/input")
+	dir := cmp.Or(getenv("INPUT_DIR"), inputDir)
 	if err := readJSON(filepath.Join(dir, "cluster.json"), &in.Cluster); err != nil {
 		problems = append(problems, err)
 	} else {
@@ -134,7 +141,7 @@ func agree(c fleet.Resource, generation int64, id string) error {
 
 // configFrom sets what the environment says over the defaults.
 func configFrom(getenv func(string) string) Config {
-	c := DefaultConfig(getenv("OUTPUT_DIR"))
+	c := DefaultConfig(cmp.Or(getenv("OUTPUT_DIR"), outputDir))
 	for name, field := range map[string]*string{
 		"POLICY_FILE": &c.PolicyFile, "INVENTORY_FILE": &c.InventoryFile, "ZONE_DIR": &c.ZoneDir, "CA_DIR": &c.CADir,
 		"BASE_DOMAIN": &c.BaseDomain, "INGRESS_DOMAIN": &c.IngressDomain, "NAME_SERVER": &c.NameServer,

@@ -21,6 +21,7 @@ const (
 	Finalizer          = "hyperfleet.redhat.com/report"       // until the Job's end is stored
 
 	InputDir   = "/var/run/hyperfleet/input"
+	OutputDir  = "/var/run/hyperfleet/output"  // empty, the pod's own: artefacts end with it, data goes on
 	SecretsDir = "/var/run/hyperfleet/secrets" //nolint:gosec // the path of a mount: one directory per secret
 )
 
@@ -111,8 +112,10 @@ func environment(t v1alpha1.JobTemplate, j Job, apiURL string) []corev1.EnvVar {
 }
 
 func inputs(t v1alpha1.JobTemplate, j Job) ([]corev1.Volume, []corev1.VolumeMount) {
-	volumes := []corev1.Volume{secretVolume("input", j.Name)}
-	mounts := []corev1.VolumeMount{{Name: "input", MountPath: InputDir, ReadOnly: true}}
+	volumes := []corev1.Volume{secretVolume("input", j.Name), {
+		Name: "output", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}},
+	}}
+	mounts := []corev1.VolumeMount{{Name: "input", MountPath: InputDir, ReadOnly: true}, {Name: "output", MountPath: OutputDir}}
 	for n, name := range t.Secrets {
 		volume := fmt.Sprintf("secret-%d", n)
 		volumes = append(volumes, secretVolume(volume, name))
