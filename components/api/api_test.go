@@ -53,9 +53,14 @@ func listen(t *testing.T) net.Listener {
 
 func start(t *testing.T, databaseURL string, log *slog.Logger) running {
 	t.Helper()
-	registry, health, ln := prometheus.NewRegistry(), service.NewHealth(), listen(t)
 	cfg := open()
 	cfg.DatabaseURL, cfg.Migrate = service.Secret(databaseURL), true
+	return startWith(t, cfg, log)
+}
+
+func startWith(t *testing.T, cfg api.Config, log *slog.Logger) running {
+	t.Helper()
+	registry, health, ln := prometheus.NewRegistry(), service.NewHealth(), listen(t)
 	a, err := api.New(cfg, api.Deps{Log: log, Registry: registry, Health: health, Listener: ln})
 	if err != nil {
 		t.Fatal(err)

@@ -17,10 +17,16 @@ type Principal struct {
 	Workload   bool     // rate class: a program, not a person
 }
 
-// MayReportAs says whether p may report and register under the adapter's name.
-func (p Principal) MayReportAs(adapter string) bool {
-	return p.Role == Admin || p.Role == Adapter && p.Adapter == adapter
+// MayReportAs says whether p may report under the adapter's name.
+func (p Principal) MayReportAs(adapter string) bool { return p.Role == Admin || p.is(adapter) }
+
+// MayRegisterAs says whether p may register under the adapter's name, which
+// concerns the order in which everybody's resources are deleted.
+func (p Principal) MayRegisterAs(adapter string) bool {
+	return p.Role == Admin && p.AllTenants || p.is(adapter)
 }
+
+func (p Principal) is(adapter string) bool { return p.Role == Adapter && p.Adapter == adapter }
 
 // MayHold says whether p may hold the shard of that name.
 func (p Principal) MayHold(shard string) bool {

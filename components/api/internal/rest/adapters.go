@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -16,8 +17,8 @@ func (s *server) register(w http.ResponseWriter, req *http.Request) error {
 	if err := readQuery(req).done(); err != nil {
 		return err
 	}
-	if err := reportingAs(req, name); err != nil {
-		return err
+	if !auth.FromContext(req.Context()).MayRegisterAs(name) {
+		return fleet.Errorf(fleet.Forbidden, "you may not register this adapter")
 	}
 	body, err := readBody(w, req, plainJSON)
 	if err != nil {

@@ -18,32 +18,36 @@ import (
 // query and body, {id} and the like stand for what the cell made, {new} for a
 // name that nothing has.
 type call struct {
-	query string
-	body  string
-	media string // "" = application/json
+	query     string
+	body      string
+	elsewhere int  // status about another tenant's, where expect does not say it
+	allAdmin  bool // an admin that is bound to tenants is not enough
 }
+
+const (
+	published = `{"tokens":["{token}"],"backoffNotReady":"10s","backoffReady":"30m"}`
+	report    = `{"adapter_name":"own","phase":"Running","message":"{new}"}`
+)
 
 // matrix has a row per operation of the contract.
 var matrix = map[string]call{
-	"listClusters":      {},
-	"createCluster":     {body: `{"name":"{new}"}`},
-	"publishedClusters": {body: `{"tokens":["{token}"],"backoffNotReady":"10s","backoffReady":"30m"}`},
-	"getCluster":        {},
-	"patchCluster":      {body: `{"labels":{"a":"b"}}`},
-	"deleteCluster":     {},
-	"listStatuses":      {},
-	"createStatus":      {body: `{"adapter_name":"own","phase":"Running","message":"{new}"}`},
-	"getStatus":         {},
-	"patchStatus":       {body: `{"message":"corrected"}`},
-	"deleteStatus":      {},
-	"listShards":        {},
-	"getCoverage":       {query: "resourceType=clusters"},
-	"getShard":          {},
-	"holdShard":         {body: `{"holder":"h","resourceType":"clusters","selector":"","backoffNotReady":"10s","backoffReady":"30m","pollInterval":"5s"}`},
-	"releaseShard":      {query: "holder=h"},
-	"listAudit":         {},
-	"getSchema":         {},
-	"getContract":       {},
+	"getContract": {}, "getManual": {}, "getSchema": {}, "listAudit": {},
+
+	"listClusters": {}, "createCluster": {body: `{"name":"{new}"}`}, "publishedClusters": {body: published},
+	"getCluster": {}, "patchCluster": {body: `{"labels":{"a":"b"}}`}, "deleteCluster": {}, "reconcileCluster": {},
+	"listStatuses": {}, "createStatus": {body: report},
+	"getStatus": {}, "patchStatus": {body: `{"message":"corrected"}`}, "deleteStatus": {},
+
+	"listNodePools": {}, "createNodePool": {body: `{"name":"{new}","owner":{"id":"{cluster}"}}`, elsewhere: 422}, "publishedNodePools": {body: published},
+	"listNodePoolsOfCluster": {}, "createNodePoolOfCluster": {body: `{"name":"{new}"}`},
+	"getNodePool": {}, "patchNodePool": {body: `{"labels":{"a":"b"}}`}, "deleteNodePool": {}, "reconcileNodePool": {},
+	"listNodePoolStatuses": {}, "createNodePoolStatus": {body: report},
+	"getNodePoolStatus": {}, "patchNodePoolStatus": {body: `{"message":"corrected"}`}, "deleteNodePoolStatus": {},
+
+	"listAdapters": {}, "getAdapter": {}, "registerAdapter": {body: `{"instance":"i","resourceTypes":["clusters"]}`, allAdmin: true}, "unregisterAdapter": {},
+
+	"listShards": {}, "getCoverage": {query: "resourceType=clusters"}, "getShard": {}, "releaseShard": {query: "holder=h"},
+	"holdShard": {body: `{"holder":"h","resourceType":"clusters","selector":"","backoffNotReady":"10s","backoffReady":"30m","pollInterval":"5s"}`},
 }
 
 // Names of what is whose: tenants, and adapters and shards alike.
@@ -112,40 +116,51 @@ func (a *authorisation) ask(method, path, body string) map[string]any {
 	got := a.send(request{method: method, path: path, header: a.as(identity{"admin", true}, none), body: body})
 	var out map[string]any
 	if got.status > 299 || json.Unmarshal(got.body, &out) != nil {
-		a.bed.Fatalf("%s %s: %d %s", method, path, got.status, got.body)
+		a.bed.Fatalf("%s %s: %d %s\n%s", method, path, got.status, got.body, a.log)
 	}
 	return out
 }
 
 // fresh makes what a cell is about, as far as the text has it: a resource of a
-// tenant, its report, its due token, and the name of a shard or adapter.
+// tenant, its report, its due token, and the name of a shard and an adapter. The
+// text begins with the operation's path.
 func (a *authorisation) fresh(tenant, text string) *strings.Replacer {
 	a.bed.Helper()
+	has := func(what string) bool { return strings.Contains(text, what) }
 	a.made++
 	name := fmt.Sprintf("made-%d", a.made)
 	pairs := []string{"{new}", "new-" + name, "{name}", tenant, "{type}", "clusters"}
-	if strings.Contains(text, "{id}") || strings.Contains(text, "{token}") {
-		cluster := a.ask("POST", "/v1/clusters?tenant="+tenant, `{"name":"`+name+`","labels":{"made":"`+name+`"}}`)["id"].(string)
-		pairs = append(pairs, "{id}", cluster)
-		if strings.Contains(text, "{status_id}") {
-			report := a.ask("POST", "/v1/clusters/"+cluster+"/statuses", `{"adapter_name":"own","phase":"Pending"}`)
-			pairs = append(pairs, "{status_id}", report["id"].(string))
+	if has("{id}") || has("{token}") || has("{cluster}") {
+		all, body := "/v1/clusters", `{"name":"`+name+`","labels":{"made":"`+name+`"}}`
+		id := a.ask("POST", all+"?tenant="+tenant, body)["id"].(string)
+		pairs = append(pairs, "{cluster}", id)
+		if strings.HasPrefix(text, "/nodepools") {
+			id, all = a.ask("POST", all+"/"+id+"/nodepools", body)["id"].(string), "/v1/nodepools"
+		}
+		pairs = append(pairs, "{id}", id)
+		if has("{status_id}") {
+			pairs = append(pairs, "{status_id}", a.ask("POST", all+"/"+id+"/statuses", `{"adapter_name":"own","phase":"Pending"}`)["id"].(string))
+		}
+		if has("{token}") {
+			due := a.ask("GET", all+"?due=true&view=brief&backoffNotReady=10s&backoffReady=30m&labelSelector=made="+name, "")
+			pairs = append(pairs, "{token}", due["items"].([]any)[0].(map[string]any)["token"].(string))
 		}
 	}
-	if strings.Contains(text, "{token}") {
-		due := a.ask("GET", "/v1/clusters?due=true&view=brief&backoffNotReady=10s&backoffReady=30m&labelSelector=made="+name, "")
-		pairs = append(pairs, "{token}", due["items"].([]any)[0].(map[string]any)["token"].(string))
-	}
-	if strings.Contains(text, "{name}") {
+	if has("/shards/{name}") {
 		a.ask("PUT", "/v1/shards/"+tenant, matrix["holdShard"].body)
+	}
+	if has("/adapters/{name}") {
+		a.ask("PUT", "/v1/adapters/"+tenant, matrix["registerAdapter"].body)
 	}
 	return strings.NewReplacer(pairs...)
 }
 
 func TestTheAuthorisationMatrix(t *testing.T) {
 	a := newAuthorisation(t)
-	a.fresh(own, "{id}") // so that lists have something to show
-	a.fresh(foreign, "{id}")
+	a.fresh(own, "/clusters {id}") // so that lists have something to show
+	a.fresh(own, "/nodepools {id}")
+	a.fresh(foreign, "/clusters {id}")
+	a.fresh(foreign, "/nodepools {id}")
 	c := readContract(t)
 	seen, cells := []string{}, 0
 	for path, item := range c.at("paths").(object) {
@@ -225,9 +240,6 @@ func (o asked) cell(who identity, about string) {
 	if len(query) > 0 && !o.public() {
 		path += "&" + query.Encode()
 	}
-	if o.how.media != "" {
-		header.Set("Content-Type", o.how.media)
-	}
 	got := o.send(request{method: o.method, path: strings.TrimRight(path, "?&"), header: header, body: at.Replace(o.how.body)})
 	if want := o.expect(who, about); !want(got) {
 		o.bed.Errorf("%s %s as %s about %s: answered %d %s", o.method, o.path, who, about, got.status, got.body)
@@ -244,16 +256,18 @@ func (o asked) expect(who identity, about string) func(response) bool {
 		return ok
 	case about == none && !who.fleet: // no tenant, no role
 		return status(http.StatusForbidden)
-	case !slices.Contains(asList(o.op["x-roles"]), any(who.role)), o.op["x-tenants"] == "all" && !who.fleet:
+	case !slices.Contains(asList(o.op["x-roles"]), any(who.role)), o.op["x-tenants"] == "all" && !who.fleet, o.how.allAdmin && who.role == "admin" && !who.fleet:
 		return status(http.StatusForbidden)
 	case about != foreign:
 		return ok
 	case strings.Contains(o.path, "{id}"): // another tenant's does not exist
 		return status(http.StatusNotFound)
-	case strings.Contains(o.path, "{name}") && !reads && who.role != "admin": // another's name
+	case strings.Contains(o.path, "{name}") && !reads && !(who.role == "admin" && who.fleet): // another's name
 		return status(http.StatusForbidden)
 	case strings.Contains(o.path, "{name}"), o.op["x-tenants"] == "all":
 		return ok
+	case o.how.elsewhere != 0 && !who.fleet:
+		return status(o.how.elsewhere)
 	case reads && !who.fleet: // a list of another tenant's is empty
 		return func(r response) bool {
 			var list struct{ Items []fleet.Resource }
@@ -267,7 +281,7 @@ func (o asked) expect(who identity, about string) func(response) bool {
 
 func TestNobodySpeaksForAnother(t *testing.T) {
 	a := newAuthorisation(t)
-	at := a.fresh(own, "{id} {token}")
+	at := a.fresh(own, "/clusters {id} {token}")
 	adapter := a.as(identity{"adapter", false}, own)
 	for what, tt := range map[string]struct {
 		who          http.Header
@@ -280,6 +294,11 @@ func TestNobodySpeaksForAnother(t *testing.T) {
 		"an admin reports as any":                  {a.as(identity{"admin", false}, own), "POST", "/v1/clusters/{id}/statuses", `{"adapter_name":"foreign","phase":"Running"}`, 201},
 		"an editor as none":                        {a.as(identity{"editor", false}, own), "POST", "/v1/clusters/{id}/statuses", `{"adapter_name":"own","phase":"Running"}`, 403},
 		"an adapter leaves specs alone":            {adapter, "PATCH", "/v1/clusters/{id}", `{"spec":{}}`, 403},
+		"an adapter registers as itself":           {adapter, "PUT", "/v1/adapters/own", matrix["registerAdapter"].body, 200},
+		"and under no other name":                  {adapter, "PUT", "/v1/adapters/foreign", matrix["registerAdapter"].body, 403},
+		"a tenant's admin registers none":          {a.as(identity{"admin", false}, own), "PUT", "/v1/adapters/own", matrix["registerAdapter"].body, 403},
+		"a sentinel holds its shard":               {a.as(identity{"sentinel", true}, none), "PUT", "/v1/shards/own", matrix["holdShard"].body, 200},
+		"and no other":                             {a.as(identity{"sentinel", true}, none), "PUT", "/v1/shards/foreign", matrix["holdShard"].body, 403},
 		"a sentinel changes nothing of a resource": {a.as(identity{"sentinel", true}, none), "DELETE", "/v1/clusters/{id}", "", 403},
 		"what is due is for all tenants":           {a.as(identity{"admin", false}, own), "GET", "/v1/clusters?due=true&view=brief&backoffNotReady=1s&backoffReady=1s", "", 403},
 		"and not for one of them":                  {a.as(identity{"sentinel", true}, none), "GET", "/v1/clusters?due=true&view=brief&backoffNotReady=1s&backoffReady=1s&tenant=own", "", 403},
@@ -297,7 +316,7 @@ func TestNobodySpeaksForAnother(t *testing.T) {
 
 func TestAReportIsCorrectedByItsAdapterAlone(t *testing.T) {
 	a := newAuthorisation(t)
-	at := a.fresh(own, "{id} {token}")
+	at := a.fresh(own, "/clusters {id} {token}")
 	other := a.ask("POST", at.Replace("/v1/clusters/{id}/statuses"), `{"adapter_name":"foreign","phase":"Running"}`)["id"].(string)
 	for _, method := range []string{"PATCH", "DELETE"} {
 		body := map[string]string{"PATCH": `{"message":"x"}`}[method]

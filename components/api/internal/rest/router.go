@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/manual"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/schema"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -30,7 +31,10 @@ type Options struct {
 }
 
 // server holds what all handlers share.
-type server struct{ Options }
+type server struct {
+	Options
+	manual manual.Manual
+}
 
 // handler answers a request, or says why not.
 type handler func(w http.ResponseWriter, r *http.Request) error
@@ -52,7 +56,11 @@ type route struct {
 
 // New returns the handler of the whole API. A route without a rule is an error.
 func New(o Options) (http.Handler, error) {
-	s := &server{o}
+	page, err := manual.New(o.Contract)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{o, page}
 	router := mux.NewRouter().SkipClean(true) // a path that needs cleaning is not ours; a redirect would lose the body
 	routes := s.routes()
 	if err := ruled(routes); err != nil {
@@ -67,7 +75,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	o.Metrics.announce(unmatched, []string{http.MethodGet})
 	router.NotFoundHandler = s.wrap(unmatched, func(http.ResponseWriter, *http.Request) error {
-		return fleet.Errorf(fleet.NotFound, "there is nothing at this path; the paths are described at /openapi.yaml")
+		return fleet.Errorf(fleet.NotFound, "there is nothing at this path; the paths are described at /docs and /openapi.yaml")
 	})
 	return router, nil
 }
@@ -99,7 +107,10 @@ func Rules() map[string]map[string]auth.Role {
 }
 
 func (s *server) routes() []route {
-	routes := []route{{"/openapi.yaml", map[string]operation{http.MethodGet: {auth.Public, s.contract}}}}
+	routes := []route{
+		{"/openapi.yaml", map[string]operation{http.MethodGet: {auth.Public, s.contract}}},
+		{"/docs", map[string]operation{http.MethodGet: {auth.Public, s.docs}}},
+	}
 	for _, t := range fleet.Types() {
 		r := resources{s, t}
 		base := "/" + string(t.Type)
@@ -180,5 +191,16 @@ func (s *server) contract(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/yaml")
 	_, _ = w.Write(s.Contract) // whoever asked has gone
+	return nil
+}
+
+// docs answers the contract as a page for people.
+func (s *server) docs(w http.ResponseWriter, r *http.Request) error {
+	if err := readQuery(r).done(); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Security-Policy", s.manual.Policy)
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	send(w, http.StatusOK, "text/html; charset=utf-8", s.manual.HTML)
 	return nil
 }
