@@ -109,9 +109,8 @@ func TestOverlappingRecordingsNeverWaitForEachOther(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	var deadlocks int64
-	if err := s.db.GetContext(t.Context(), &deadlocks, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); err != nil || deadlocks != 0 {
-		t.Errorf("%d deadlocks, %v", deadlocks, err)
+	if n := deadlocks(t, s); n != 0 {
+		t.Errorf("%d deadlocks", n)
 	}
 }
 

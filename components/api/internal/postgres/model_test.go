@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"cmp"
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -20,7 +21,38 @@ type modelled struct {
 	id       string
 	labels   map[string]string
 	schedule fleet.Schedule
-	phases   map[string]fleet.ReportPhase // by adapter, of the current generation
+	paused   bool
+	deleting bool
+	worked   bool // more than Pending was reported
+	heard    map[string]bool
+	reports  map[string]said // by adapter, of the current generation
+}
+
+// said is an adapter's latest report.
+type said struct {
+	phase         fleet.ReportPhase
+	attempt, base int
+}
+
+// complete says whether all of the adapters are.
+func (m *modelled) complete(adapters ...string) bool {
+	for _, a := range adapters {
+		if m.reports[a].phase != complete {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *modelled) ready() bool { return !m.deleting && m.complete(required...) }
+
+// over says whether the deletion is: extra takes part once it was heard.
+func (m *modelled) over() bool {
+	part := required
+	if m.heard["extra"] {
+		part = append(part[:len(part):len(part)], "extra")
+	}
+	return m.deleting && m.complete(part...)
 }
 
 // read is a token with what the pure functions said when it was read.
@@ -50,10 +82,12 @@ func TestScheduleIsWhatThePureFunctionsSay(t *testing.T) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		w := &world{t: t, s: open(t), r: rand.New(rand.NewPCG(seed, 0))}
+		register(t, w.s, "extra", fleet.NewAdapterInstance{ResourceTypes: ofClusters, HasDeletion: true})
 		for range 8 {
 			w.create()
 		}
-		operations := []func(){w.create, w.report, w.report, w.report, w.patchSpec, w.patchLabels, w.age, w.age, w.age, w.due, w.due, w.publish, w.publish, w.delete}
+		operations := []func(){w.create, w.report, w.report, w.report, w.patchSpec, w.patchLabels, w.age, w.age, w.age, w.due, w.due, w.publish, w.publish,
+			w.delete, w.pause, w.pause, w.reconcile}
 		for range 250 {
 			pickOne(w.r, operations)()
 			if t.Failed() {
@@ -90,7 +124,7 @@ func (w *world) check(doing string, m *modelled) {
 func (w *world) create() {
 	set := w.labels()
 	r := create(w.t, w.s, name(w.r.IntN(1<<60)), set)
-	m := &modelled{id: r.ID, labels: set, phases: map[string]fleet.ReportPhase{}}
+	m := &modelled{id: r.ID, labels: set, heard: map[string]bool{}, reports: map[string]said{}}
 	m.schedule = fleet.Schedule{Base: r.CreatedAt.Time}.Wake(r.CreatedAt.Time, fleet.GenerationChanged)
 	w.resources = append(w.resources, m)
 	w.check("create", m)
@@ -100,11 +134,31 @@ func (w *world) delete() {
 	if len(w.resources) < 6 {
 		return
 	}
-	i := w.r.IntN(len(w.resources))
-	if err := remove(w.t, w.s, all, w.resources[i].id, true); err != nil {
+	m, force := w.any(), w.r.IntN(3) == 0
+	got, err := w.s.Delete(w.t.Context(), clusters, all, m.id, Removal{Force: force})
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.resources = slices.Delete(w.resources, i, i+1)
+	if gone := force || !m.deleting && !m.worked; gone != (got.DeletedAt != nil) {
+		w.t.Fatalf("deleted with force %v, worked %v: %+v", force, m.worked, got)
+	} else if gone {
+		w.bury(m)
+		return
+	}
+	if !m.deleting {
+		m.deleting, m.paused, m.reports = true, false, map[string]said{}
+		m.schedule.Ready = false
+		m.schedule = m.schedule.Resume(got.DeletionAt.Time, fleet.Deletion)
+	}
+	w.check("delete", m)
+}
+
+// bury forgets what became a tombstone, and sees that it did.
+func (w *world) bury(m *modelled) {
+	if get(w.t, w.s, m.id).Status.Phase != fleet.Deleted {
+		w.t.Errorf("%s is no tombstone", m.id)
+	}
+	w.resources = slices.DeleteFunc(w.resources, func(o *modelled) bool { return o == m })
 }
 
 func (w *world) report() {
@@ -114,12 +168,15 @@ func (w *world) report() {
 		Phase:       pickOne(w.r, []fleet.ReportPhase{pending, running, complete, complete, failed}),
 		Message:     pickOne(w.r, []string{"", "other"}),
 	}
+	had := m.reports[n.AdapterName]
+	if n.Attempt = max(had.attempt, 1); w.r.IntN(4) == 0 {
+		n.Attempt++
+	}
 	if w.r.IntN(3) == 0 {
 		n.RetryAfter = pickOne(w.r, []string{"0s", "1h", "5h"})
 	}
 	got, err := w.s.Report(w.t.Context(), clusters, all, m.id, n)
-	had := m.phases[n.AdapterName]
-	if had.Final() && !n.Phase.Final() {
+	if n.Attempt == had.attempt && had.phase.Final() && !n.Phase.Final() || n.Attempt <= had.base && n.Phase != pending {
 		wantCode(w.t, err, fleet.Superseded)
 		w.check("a refused report", m)
 		return
@@ -127,15 +184,20 @@ func (w *world) report() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	m.phases[n.AdapterName] = n.Phase
+	m.reports[n.AdapterName] = said{n.Phase, n.Attempt, had.base}
+	m.heard[n.AdapterName] = true
+	m.worked = m.worked || n.Phase != pending
+	if m.over() {
+		w.bury(m)
+		return
+	}
 	at := got.LastReportedAt.Time
-	ready := m.phases["validation"] == complete && m.phases["dns"] == complete
-	m.schedule = m.schedule.Reported(ready, at)
+	m.schedule = m.schedule.Reported(m.ready(), at)
 	if n.RetryAfter != "" {
 		d, _ := time.ParseDuration(n.RetryAfter)
 		m.schedule = m.schedule.Wake(at.Add(d), fleet.Retry)
 	}
-	if n.Phase == complete && had != complete && !ready {
+	if n.Phase == complete && had.phase != complete && !m.ready() {
 		m.schedule = m.schedule.Wake(at, fleet.AdapterCompleted)
 	}
 	w.check("report", m)
@@ -143,23 +205,88 @@ func (w *world) report() {
 
 func (w *world) patchSpec() {
 	m := w.any()
-	r := patch(w.t, w.s, m.id, withSpec(`{"n":`+mustJSON(w.r.IntN(1<<60))+`}`))
-	m.phases = map[string]fleet.ReportPhase{}
-	m.schedule.Ready = false
-	m.schedule = m.schedule.Wake(r.UpdatedAt.Time, fleet.GenerationChanged)
+	r, ok := w.patch(m, func(d *Desired) { d.Spec = json.RawMessage(`{"n":` + mustJSON(w.r.IntN(1<<60)) + `}`) })
+	if ok {
+		m.reports = map[string]said{}
+		m.schedule.Ready = false
+		m.schedule = m.schedule.Wake(r.UpdatedAt.Time, fleet.GenerationChanged)
+	}
 	w.check("a new spec", m)
+}
+
+// patch changes a resource, unless it is being deleted.
+func (w *world) patch(m *modelled, change func(*Desired)) (fleet.Resource, bool) {
+	r, err := on{w.t, w.s, clusters, m.id}.patch(change)
+	if m.deleting {
+		wantCode(w.t, err, fleet.Conflict)
+		return r, false
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r, true
 }
 
 func (w *world) patchLabels() {
 	m := w.any()
 	set := w.labels()
-	before := get(w.t, w.s, m.id)
-	r := patch(w.t, w.s, m.id, func(r fleet.Resource) (Desired, error) { return Desired{Labels: set, Spec: r.Spec}, nil })
-	if !gocmp.Equal(set, before.Labels) {
+	r, ok := w.patch(m, func(d *Desired) { d.Labels = set })
+	if ok && !gocmp.Equal(set, m.labels) {
 		m.labels = set
 		m.schedule = m.schedule.Wake(r.UpdatedAt.Time, fleet.Requested)
 	}
 	w.check("new labels", m)
+}
+
+func (w *world) pause() {
+	m := w.any()
+	paused := w.r.IntN(2) == 0
+	r, ok := w.patch(m, func(d *Desired) { d.Paused = paused })
+	switch {
+	case !ok || paused == m.paused:
+	case paused:
+		m.paused, m.schedule = true, m.schedule.Park()
+	default:
+		m.paused, m.schedule = false, m.schedule.Resume(r.UpdatedAt.Time, fleet.Requested)
+	}
+	w.check("a pause", m)
+}
+
+func (w *world) reconcile() {
+	m := w.any()
+	var named []string
+	if w.r.IntN(2) == 0 {
+		named = []string{pickOne(w.r, required)}
+	}
+	_, err := w.s.Reconcile(w.t.Context(), clusters, all, m.id, named)
+	if m.paused {
+		wantCode(w.t, err, fleet.Conflict)
+		w.check("a refused request", m)
+		return
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	anyFailed := false
+	for _, r := range m.reports {
+		anyFailed = anyFailed || r.phase == failed
+	}
+	var at time.Time
+	if err := w.s.db.GetContext(w.t.Context(), &at, `SELECT touched_at FROM clusters WHERE id = $1`, m.id); err != nil {
+		w.t.Fatal(err)
+	}
+	taken := false
+	for adapter, r := range m.reports {
+		if len(named) > 0 && !slices.Contains(named, adapter) || !r.phase.Final() || len(named) == 0 && anyFailed && r.phase != failed {
+			continue
+		}
+		m.reports[adapter], taken = said{pending, r.attempt, r.attempt}, true
+	}
+	if taken {
+		m.schedule = m.schedule.Reported(m.ready(), at.UTC())
+	}
+	m.schedule = m.schedule.Wake(at.UTC(), fleet.Requested)
+	w.check("a request", m)
 }
 
 // age lets hours pass for one row.
@@ -170,7 +297,9 @@ func (w *world) age() {
 		later = (SELECT array_agg(m - $2 * interval '1 hour') FROM unnest(later) m) WHERE id = $1`, m.id, int(d/time.Hour)); err != nil {
 		w.t.Fatal(err)
 	}
-	m.schedule.Base = m.schedule.Base.Add(-d)
+	if !m.schedule.Parked {
+		m.schedule.Base = m.schedule.Base.Add(-d)
+	}
 	if !m.schedule.WakeAt.IsZero() {
 		m.schedule.WakeAt = m.schedule.WakeAt.Add(-d)
 	}
@@ -264,7 +393,7 @@ func (w *world) publish() {
 	after := now(w.t, w.s)
 	for _, m := range w.resources {
 		k, ok := newest[m.id]
-		if !ok {
+		if !ok || m.schedule.Parked {
 			w.check("publishing others", m)
 			continue
 		}

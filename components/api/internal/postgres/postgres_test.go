@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { pgdev.Main(m) }
 var (
 	required = []string{"validation", "dns"}
 	clusters = fleet.Types()[0]
+	pools    = fleet.Types()[1]
 	all      = AllTenants()
 )
 
@@ -54,7 +55,7 @@ func openWith(t testing.TB, c Config) *Store {
 	if c.MaxConns == 0 {
 		c.MaxConns = 8
 	}
-	c.Required = map[fleet.ResourceType][]string{fleet.Clusters: required}
+	c.Required = map[fleet.ResourceType][]string{fleet.Clusters: required, fleet.NodePools: {"validation"}}
 	s, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -143,23 +144,33 @@ func wantCode(t testing.TB, err error, want fleet.Code) {
 	}
 }
 
-// scheduleOf reads a resource's schedule row in the vocabulary's form.
+// scheduleOf reads a cluster's schedule row in the vocabulary's form.
 func scheduleOf(t testing.TB, s *Store, id string) fleet.Schedule {
+	t.Helper()
+	return scheduleIn(t, s, "schedule", id)
+}
+
+func scheduleIn(t testing.TB, s *Store, table, id string) fleet.Schedule {
 	t.Helper()
 	var row struct {
 		WakeAt     *time.Time `db:"wake_at"`
 		WakeReason *string    `db:"wake_reason"`
 		Wakes      int64      `db:"wakes"`
 		Ready      bool       `db:"ready"`
-		Base       time.Time  `db:"base"`
+		Base       *time.Time `db:"base"` // NULL = parked
 		Repeat     int        `db:"repeat"`
 		Later      pq.Int64Array
 	}
-	if err := s.db.GetContext(t.Context(), &row, `SELECT wake_at, wake_reason, wakes, ready, base, repeat,
-		(SELECT array_agg((extract(epoch FROM m) * 1000000)::bigint) FROM unnest(later) m) AS later FROM schedule WHERE id = $1`, id); err != nil {
+	if err := s.db.GetContext(t.Context(), &row, `
+		SELECT wake_at, wake_reason, wakes, ready, nullif(base, 'infinity') AS base, repeat,
+			(SELECT array_agg((extract(epoch FROM m) * 1000000)::bigint) FROM unnest(later) m) AS later
+		FROM `+table+` WHERE id = $1`, id); err != nil {
 		t.Fatal(err)
 	}
-	out := fleet.Schedule{Wakes: row.Wakes, Ready: row.Ready, Base: row.Base.UTC(), Repeat: row.Repeat}
+	out := fleet.Schedule{Wakes: row.Wakes, Ready: row.Ready, Parked: row.Base == nil, Repeat: row.Repeat}
+	if row.Base != nil {
+		out.Base = row.Base.UTC()
+	}
 	if row.WakeAt != nil {
 		out.WakeAt, out.WakeReason = row.WakeAt.UTC(), fleet.Reason(*row.WakeReason)
 	}
@@ -218,4 +229,23 @@ func (s *Store) list(ctx context.Context, t fleet.TypeInfo, sc Scope, q ListQuer
 	})
 	out.Items = items
 	return out, err
+}
+
+// deadlocks is how many the store had so far. A connection tells what it saw at
+// its end, so that all are ended first.
+func deadlocks(t testing.TB, s *Store) int64 {
+	t.Helper()
+	s.db.SetMaxIdleConns(0)
+	s.due.SetMaxIdleConns(0)
+	db := asOwner(t, s)
+	for open := 1; open > 0; {
+		if err := db.GetContext(t.Context(), &open, servingSQL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n int64
+	if err := db.GetContext(t.Context(), &n, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
