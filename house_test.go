@@ -262,7 +262,7 @@ func (h *house) noRoomIsALumberRoom() (problems []string) {
 var processWide = map[string][]string{
 	"log/slog": {"SetDefault", "Default", "Info", "Warn", "Error", "Debug", "InfoContext", "WarnContext", "ErrorContext", "DebugContext"},
 	"log":      {"SetOutput", "SetFlags", "SetPrefix", "Print", "Printf", "Println", "Fatal", "Fatalf", "Fatalln"},
-	"net/http": {"DefaultServeMux", "Handle", "HandleFunc", "ListenAndServe", "ListenAndServeTLS"},
+	"net/http": {"DefaultServeMux", "Handle", "HandleFunc", "ListenAndServe", "ListenAndServeTLS", "DefaultClient", "DefaultTransport"},
 	"github.com/prometheus/client_golang/prometheus":          {"MustRegister", "Register", "Unregister", "DefaultRegisterer", "DefaultGatherer"},
 	"github.com/prometheus/client_golang/prometheus/promauto": {"NewCounter", "NewCounterVec", "NewGauge", "NewGaugeVec", "NewGaugeFunc", "NewHistogram", "NewHistogramVec"},
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"Handler"},
@@ -394,6 +394,7 @@ var rules = map[string]struct {
 	"nothing is process-wide": {(*house).nothingIsProcessWide, []fstest.MapFS{
 		{"libs/fleet/x.go": textFile("package fleet\nfunc init() {}\n")},
 		{"libs/fleet/x.go": textFile("package fleet\nimport \"log/slog\"\nvar l = slog.Default()\n")},
+		{"libs/fleet/x.go": textFile("package fleet\nimport \"net/http\"\nvar c = http.DefaultClient\n")},
 		{"libs/fleet/x.go": textFile("package fleet\nimport p \"github.com/prometheus/client_golang/prometheus\"\nvar r = p.DefaultRegisterer\n")},
 		{"libs/fleet/x.go": textFile("package fleet\nimport \"net/http\"\nvar m = http.DefaultServeMux\n")},
 	}},

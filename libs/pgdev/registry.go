@@ -100,7 +100,9 @@ func httpGet(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New("fetch PostgreSQL: the configured npm registry is not a URL") // it may hold credentials
 	}
-	resp, err := http.DefaultClient.Do(req)
+	rt := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second}
+	defer rt.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: rt}).Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("fetch PostgreSQL: %w", err)
 	}

@@ -47,7 +47,9 @@ func ask(ts *testscript.TestScript, neg bool, args []string, authorization strin
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	rt := &http.Transport{}
+	defer rt.CloseIdleConnections()
+	resp, err := rt.RoundTrip(req)
 	ts.Check(err)
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)

@@ -95,7 +95,7 @@ func (l *loader) document(where string, doc []byte) bool {
 }
 
 func (l *loader) problem(where, format string, args ...any) {
-	l.problems = append(l.problems, fmt.Errorf(where+": "+format, args...))
+	l.problems = append(l.problems, fmt.Errorf("%s: %w", where, fmt.Errorf(format, args...)))
 }
 
 // read decodes raw into a T, provided that it has T's form.

@@ -61,6 +61,13 @@ spec: {resourceType: clusters, resourceType: clusters}
 	}
 }
 
+func TestAProblemNamesItsDocumentAsWritten(t *testing.T) {
+	_, _, err := Decode(strings.NewReader("apiVersion: v2\nkind: AdapterConfig\nmetadata: {name: 100%d}\n"))
+	if want := `document 1 (AdapterConfig 100%d): apiVersion: must be ` + APIVersion + `, not "v2"`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 func TestDecodeReadsBothKindsOfAFile(t *testing.T) {
 	f, err := os.Open("testdata/specification.yaml")
 	if err != nil {
