@@ -63,7 +63,7 @@ func TestAPrivateTemporaryDirectoryIsOpenedForSearchAlone(t *testing.T) {
 func TestAnUnsearchableParentIsNamedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
-	needPostgres(t)
+	Need(t)
 	// A home directory is ours, but not below a public sticky directory.
 	home, err := os.MkdirTemp("/var", "pgdev-home-")
 	if err != nil {

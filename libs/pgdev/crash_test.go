@@ -84,7 +84,7 @@ func waitDead(t *testing.T, pid int) {
 
 func TestAKilledParentLeavesNoServerAndLosesNoData(t *testing.T) {
 	t.Parallel()
-	needPostgres(t)
+	Need(t)
 	dir := filepath.Join(t.TempDir(), "pg")
 	for round := range rounds() {
 		cmd, pid, url := startHelper(t, dir)

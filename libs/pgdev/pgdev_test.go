@@ -28,16 +28,9 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-func needPostgres(t *testing.T) {
-	t.Helper()
-	if find() == "" {
-		t.Skipf("PostgreSQL was not found (%s); %s", searched, installHint())
-	}
-}
-
 func start(t *testing.T, o Options) *Server {
 	t.Helper()
-	needPostgres(t)
+	Need(t)
 	s, err := Start(testContext(t), o)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +71,7 @@ func execute(t *testing.T, url, statement string) {
 
 func TestATemporaryServerLeavesNothing(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
-	needPostgres(t)
+	Need(t)
 	s, err := Start(testContext(t), Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -43,17 +43,26 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
+// Found says whether the machine has a PostgreSQL, fetched ones included.
+func Found() bool { return find() != "" }
+
+// Need skips t on a machine without PostgreSQL: tests fetch nothing.
+func Need(t testing.TB) {
+	t.Helper()
+	if !Found() {
+		t.Skipf("PostgreSQL was not found (%s); %s", searched, installHint())
+	}
+}
+
 // Database returns the URL of a fresh, empty database on the test process's
 // server, which the first call starts. The database is dropped when the test
-// ends. Without PostgreSQL on the machine the test is skipped: tests fetch nothing.
+// ends. It skips as [Need] does.
 func Database(t testing.TB) string {
 	t.Helper()
 	if !shared.inMain.Load() {
 		t.Fatal("pgdev.Database needs: func TestMain(m *testing.M) { pgdev.Main(m) }")
 	}
-	if find() == "" {
-		t.Skipf("PostgreSQL was not found (%s); %s", searched, installHint())
-	}
+	Need(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	shared.once.Do(func() { shared.server, shared.err = Start(ctx, Options{}) })

@@ -108,7 +108,7 @@ func (s *stack) welcome(ctx context.Context) error {
 	banner{
 		apiURL:     s.baseURL,
 		metricsURL: urlOf(s.admin) + "/metrics",
-		psql:       "psql " + quote(s.databaseURL.Reveal()),
+		psql:       s.psql(),
 		dataDir:    s.dir.path,
 		logFile:    s.logFile.Name(),
 		token:      s.token,
@@ -118,6 +118,15 @@ func (s *stack) welcome(ctx context.Context) error {
 		return createDemo(ctx, s.client)
 	}
 	return nil
+}
+
+// psql is the command that enters the database. The password of a database of
+// the user's is not shown: dev.env has it.
+func (s *stack) psql() string {
+	if s.postgres == nil {
+		return `psql "$DATABASE_URL"`
+	}
+	return "psql " + quote(s.databaseURL.Reveal())
 }
 
 // nameClusters tells the timeline the names of the clusters of an earlier run.

@@ -16,7 +16,8 @@ import (
 const maxNames = 10_000
 
 // timeline is a slog.Handler that turns the records that speak of a cluster
-// into a line for people, and passes every record on to the log file.
+// into a line for people. The log file gets those as well, and of the others
+// what is no debugging: requests alone would fill a disk.
 type timeline struct {
 	next  slog.Handler
 	attrs []slog.Attr
@@ -42,7 +43,7 @@ func (t *timeline) Name(id, name string) {
 	}
 }
 
-// Enabled takes everything: what it does not show, the log file keeps.
+// Enabled takes everything: of what is debugging, the attributes decide.
 func (t *timeline) Enabled(context.Context, slog.Level) bool { return true }
 
 // WithAttrs remembers attrs for the timeline and passes them on.
@@ -68,8 +69,12 @@ func (t *timeline) Handle(ctx context.Context, r slog.Record) error {
 	if id := values["cluster"]; r.Message == "created" && id != "" {
 		t.Name(id, values["name"])
 	}
-	if text := line(r, values); text != "" {
+	text := line(r, values)
+	if text != "" {
 		t.print(r.Time, values["cluster"], text)
+	}
+	if text == "" && values["cluster"] == "" && r.Level < slog.LevelInfo {
+		return nil
 	}
 	return t.next.Handle(ctx, r)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
+	"github.com/hyperfleet/hyperfleet/libs/pgdev"
 )
 
 // rounds is how often a violent test repeats.
@@ -32,6 +33,7 @@ func rounds(t *testing.T) int {
 // program builds the real hyperfleet binary.
 func program(t *testing.T) string {
 	t.Helper()
+	pgdev.Need(t)
 	path := filepath.Join(t.TempDir(), "hyperfleet")
 	out, err := exec.Command("go", "build", "-o", path, "../cmd/hyperfleet").CombinedOutput()
 	if err != nil {
@@ -48,7 +50,19 @@ type process struct {
 	env   map[string]string
 }
 
+// startProcess returns once dev.env is there.
 func startProcess(t *testing.T, binary, dataDir string, args ...string) *process {
+	t.Helper()
+	p := launch(t, binary, dataDir, args...)
+	var err error
+	if p.env, err = waitForEnv(dataDir, p.ended); err != nil {
+		t.Fatalf("%v\n%s", err, p.out)
+	}
+	return p
+}
+
+// launch waits for nothing.
+func launch(t *testing.T, binary, dataDir string, args ...string) *process {
 	t.Helper()
 	if err := os.Remove(filepath.Join(dataDir, "dev.env")); err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
@@ -61,11 +75,18 @@ func startProcess(t *testing.T, binary, dataDir string, args ...string) *process
 	}
 	go func() { p.ended <- p.cmd.Wait() }()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
-	var err error
-	if p.env, err = waitForEnv(dataDir, p.ended); err != nil {
-		t.Fatalf("%v\n%s", err, p.out)
-	}
 	return p
+}
+
+// killAtSomeMoment kills p within three seconds.
+func (p *process) killAtSomeMoment(t *testing.T) {
+	t.Helper()
+	moment := time.Duration(rand.Int64N(int64(3 * time.Second)))
+	t.Logf("killed after %s", moment)
+	<-time.After(moment) // the violence itself, not a wait for anything
+	if err := p.end(t, syscall.SIGKILL); err == nil {
+		t.Fatal("killed, it ended well")
+	}
 }
 
 // end sends the signal and waits for the process to be gone.
@@ -160,6 +181,7 @@ func TestKillAndRestart(t *testing.T) {
 	binary, dir := program(t), dataDirOf(t)
 	var ids, tokens []string
 	for round := range rounds(t) {
+		launch(t, binary, dir).killAtSomeMoment(t) // while it starts, the first time from nothing
 		p := startProcess(t, binary, dir)
 		tokens = append(tokens, p.env["HYPERFLEET_TOKEN"])
 		id, err := p.create(t, fmt.Sprintf("killed-%d", round))
@@ -167,12 +189,7 @@ func TestKillAndRestart(t *testing.T) {
 			t.Fatalf("create: %v\n%s", err, p.out)
 		}
 		ids = append(ids, id)
-		moment := time.Duration(rand.Int64N(int64(3 * time.Second)))
-		t.Logf("round %d: killed %s after its cluster was created", round, moment)
-		<-time.After(moment) // the violence itself, not a wait for anything
-		if err := p.end(t, syscall.SIGKILL); err == nil {
-			t.Fatal("killed, it ended well")
-		}
+		p.killAtSomeMoment(t)
 	}
 
 	p := startProcess(t, binary, dir)
