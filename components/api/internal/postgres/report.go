@@ -40,51 +40,61 @@ const (
 )
 
 // Report stores what an adapter says, rolls the resource up and reschedules
-// it, in one transaction; see [decide]. A report that ends a deletion makes the
-// tombstone in the same transaction.
+// it, in one transaction, which may be that of other reports too; see [decide].
+// A report that ends a deletion makes the tombstone in the same transaction.
 func (s *Store) Report(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, n fleet.NewReport) (fleet.Report, error) {
-	var out fleet.Report
-	var before, phase fleet.Phase
-	var folded bool
-	err := s.underLock(ctx, t, sc, id, func(ctx context.Context, l locked, owner *locked) error {
-		before, phase = l.Resource.Status.Phase, l.Resource.Status.Phase
+	g, ok := s.groups[t.Type]
+	if !ok || !isID(id) {
+		return fleet.Report{}, notFound(t, id)
+	}
+	m := &submission{scope: sc, id: id, report: n}
+	err := g.submit(ctx, m)
+	if errors.Is(err, errAlone) {
+		err = s.alone(ctx, t, m)
+	}
+	if err != nil {
+		return fleet.Report{}, outward(ctx, "report on "+t.Kind, err)
+	}
+	if !m.folded {
+		s.log.DebugContext(ctx, "reported", "cluster", id, "adapter", m.out.AdapterName, "phase", string(m.out.Phase),
+			"generation", m.out.ObservedGeneration, "attempt", m.out.Attempt, "message", rollup.Cut(m.out.Message))
+	}
+	s.phaseChanged(ctx, id, m.before, m.after)
+	return m.out, nil
+}
+
+// alone stores a report in a transaction of its own.
+func (s *Store) alone(ctx context.Context, t fleet.TypeInfo, m *submission) error {
+	return s.underLock(ctx, t, m.scope, m.id, func(ctx context.Context, l locked, owner *locked) error {
+		m.before, m.after = l.Resource.Status.Phase, l.Resource.Status.Phase
 		in, err := s.gather(ctx, l)
 		if err != nil {
 			return err
 		}
-		prev, err := l.previous(ctx, n)
+		prev, err := l.previous(ctx, m.report)
 		if err != nil {
 			return err
 		}
 		prev.split = prev.id != "" && s.split(l.tx.statuses, prev.id, l.now)
-		v, err := decide(in, prev, n)
+		v, err := decide(in, prev, m.report)
 		if err != nil {
 			return err
 		}
-		folded = v.folds
-		if out, err = l.store(ctx, prev.id, v.entry, l.now); err != nil {
+		m.folded = v.folds
+		if m.out, err = l.store(ctx, prev.id, v.entry, l.now); err != nil {
 			return err
 		}
 		if v.outcome == nil {
-			return l.tx.exec(ctx, touchSQL, id, l.now)
+			return l.tx.exec(ctx, touchSQL, m.id, l.now)
 		}
-		if !folded {
-			if err := l.latest(ctx, out); err != nil {
+		if !m.folded {
+			if err := l.latest(ctx, m.out); err != nil {
 				return err
 			}
 		}
-		phase, err = s.settle(ctx, l, owner, *v.outcome)
+		m.after, err = s.settle(ctx, l, owner, *v.outcome)
 		return err
 	})
-	if err != nil {
-		return fleet.Report{}, outward(ctx, "report on "+t.Kind, err)
-	}
-	if !folded {
-		s.log.DebugContext(ctx, "reported", "cluster", id, "adapter", out.AdapterName, "phase", string(out.Phase),
-			"generation", out.ObservedGeneration, "attempt", out.Attempt, "message", rollup.Cut(out.Message))
-	}
-	s.phaseChanged(ctx, id, before, phase)
-	return out, nil
 }
 
 // previous finds the adapter's newest report on the generation that n is about.
@@ -108,14 +118,22 @@ func (l locked) previous(ctx context.Context, n fleet.NewReport) (previous, erro
 			return previous{}, nil
 		}
 		err = l.tx.row(ctx, &found, latestSQL, l.row.ID, n.AdapterName, n.Message, document(n.Data))
-		prev = previous{phase: latest.Phase, attempt: latest.Attempt, base: latest.AttemptBase,
-			retryAt: latest.RetryAt, checkedAt: latest.CheckedAt, transition: latest.LastTransitionTime}
+		prev = following(latest, found.ID, found.Same)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return previous{}, nil
 	}
 	prev.id, prev.sameContent = found.ID, found.Same
 	return prev, err
+}
+
+// following is what a report on the current generation follows: its adapter's
+// latest, of which the database knows the id and whether it says the same.
+func following(latest fleet.AdapterStatus, id string, same bool) previous {
+	return previous{
+		id: id, sameContent: same, phase: latest.Phase, attempt: latest.Attempt, base: latest.AttemptBase,
+		retryAt: latest.RetryAt, checkedAt: latest.CheckedAt, transition: latest.LastTransitionTime,
+	}
 }
 
 // store folds the entry into the previous one, or appends it, at a moment that

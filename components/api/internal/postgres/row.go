@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lib/pq"
@@ -166,6 +167,9 @@ func document(raw json.RawMessage) string {
 	}
 	return string(raw)
 }
+
+// sees says whether a tenant's resources are in the scope.
+func (s Scope) sees(tenant string) bool { return s.all || slices.Contains(s.tenants, tenant) }
 
 // args returns the two arguments of the predicate ($n OR tenant = ANY($n+1)).
 func (s Scope) args() (bool, any) { return s.all, pq.StringArray(append([]string{}, s.tenants...)) }

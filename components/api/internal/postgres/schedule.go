@@ -49,20 +49,29 @@ type plan struct {
 
 // reschedule follows a change of the resource.
 func (x *tx) reschedule(ctx context.Context, id string, generation int64, s fleet.Status, p plan) error {
-	var first wake
-	retries := pq.StringArray{}
-	for _, w := range p.wakes {
-		if w.why == fleet.Retry {
-			retries = append(retries, w.at.UTC().Format(time.RFC3339Nano))
-		}
-		if first.at.IsZero() || w.at.Before(first.at) {
-			first = w
-		}
-	}
-	var at *time.Time
-	if len(p.wakes) > 0 {
-		at = &first.at
-	}
+	first, at := earliest(p.wakes)
 	return x.exec(ctx, scheduleSQL, id, s.Phase == fleet.Ready, string(s.Phase), generation, s.LastTransitionTime.Time,
-		p.base, len(p.wakes), at, string(first.why), p.park, retries, fleet.MaxLater)
+		p.base, len(p.wakes), at, string(first.why), p.park, pq.StringArray(retries(p.wakes)), fleet.MaxLater)
+}
+
+// earliest chooses of several wake-ups the one that counts, and says when it
+// is; nil where there is none.
+func earliest(wakes []wake) (first wake, at *time.Time) {
+	for _, w := range wakes {
+		if at == nil || w.at.Before(first.at) {
+			first, at = w, &w.at
+		}
+	}
+	return first, at
+}
+
+// retries are the moments of the wake-ups that an adapter asked for.
+func retries(wakes []wake) []string {
+	moments := []string{}
+	for _, w := range wakes {
+		if w.why == fleet.Retry {
+			moments = append(moments, w.at.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	return moments
 }

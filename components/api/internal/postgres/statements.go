@@ -226,6 +226,7 @@ func (p *statements) readLocal(ctx context.Context, dest any, text string, args 
 var inside = []string{
 	clockSQL, insertSQL, insertScheduleSQL, lockSQL, ownerSQL, lockOwnedSQL, ownedSQL, getSQL, sameSpecSQL, saveDesiredSQL,
 	saveStatusSQL, touchSQL, scheduleSQL, moveSQL, unscheduleSQL, latestSQL, olderSQL, insertReportSQL, foldSQL, upsertReportSQL,
+	lockManySQL, latestManySQL, saveManySQL,
 	tenantSQL, knownSQL, claimKeySQL, answeredSQL, keepAnswerSQL, lockCoverageSQL, keepCoverageSQL, auditSQL,
 }
 

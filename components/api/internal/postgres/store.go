@@ -46,7 +46,8 @@ type Store struct {
 	dueQueries *statements // of due
 	spread     spread
 	ranges     atomic.Pointer[ranges] // partitions as last seen
-	covering   sync.Mutex             // held while a coverage is computed
+	groups     map[fleet.ResourceType]*groups
+	covering   sync.Mutex // held while a coverage is computed
 }
 
 // Open prepares pools of connections and makes none yet: whether the database
@@ -80,8 +81,12 @@ func Open(_ context.Context, c Config) (*Store, error) {
 	s := &Store{
 		db: db, due: due, origin: from, role: c.Role, shardKey: c.ShardKey, required: c.Required, log: c.Log,
 		statements: newStatements(db, c), dueQueries: newStatements(due, c),
+		groups: map[fleet.ResourceType]*groups{},
 	}
 	s.dueQueries.local = dueSettings
+	for _, t := range fleet.Types() {
+		s.groups[t.Type] = &groups{store: func(ctx context.Context, group []*submission) error { return s.together(ctx, t, group) }}
+	}
 	return s, nil
 }
 
@@ -93,5 +98,10 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close gives all connections back.
-func (s *Store) Close() error { return errors.Join(s.db.Close(), s.due.Close()) }
+// Close waits for what is being stored and gives all connections back.
+func (s *Store) Close() error {
+	for _, g := range s.groups {
+		g.wait()
+	}
+	return errors.Join(s.db.Close(), s.due.Close())
+}

@@ -1,0 +1,119 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+const (
+	maxGroup     = 256              // reports of one transaction
+	maxFlights   = 2                // groups of one resource type that are being stored at once
+	groupTimeout = 20 * time.Second // of one group, however patient its callers are
+)
+
+// errAlone sends a report on its own way: nothing of it was stored, and what
+// it needs a group does not do.
+var errAlone = errors.New("store it alone")
+
+// submission is one report on its way into a group, and what came of it.
+type submission struct {
+	scope  Scope
+	id     string
+	report fleet.NewReport
+	done   chan struct{} // closed when the fields below are set
+
+	out           fleet.Report
+	folded        bool
+	before, after fleet.Phase
+	err           error
+}
+
+// groups gathers reports on one type of resource that come at the same time
+// into one transaction. Nobody waits for company: a report that comes while
+// nothing is being stored goes at once; those that come meanwhile go together.
+type groups struct {
+	store func(context.Context, []*submission) error
+
+	mu      sync.Mutex
+	waiting []*submission
+	flights int
+	all     sync.WaitGroup
+}
+
+// submit stores a report and returns when its group is committed, or when ctx
+// ends; the group goes on then, because it is not only the caller's.
+func (g *groups) submit(ctx context.Context, m *submission) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.done = make(chan struct{})
+	g.mu.Lock()
+	g.waiting = append(g.waiting, m)
+	if g.flights < maxFlights {
+		g.flights++
+		g.all.Go(func() { g.fly(context.WithoutCancel(ctx)) })
+	}
+	g.mu.Unlock()
+	select {
+	case <-m.done:
+		return m.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// fly stores groups until none is waiting.
+func (g *groups) fly(ctx context.Context) {
+	for {
+		group := g.next()
+		if len(group) == 0 {
+			return
+		}
+		limited, cancel := context.WithTimeout(ctx, groupTimeout)
+		err := g.store(limited, group)
+		cancel()
+		for _, m := range group {
+			if err != nil {
+				m.err = err
+			}
+			close(m.done)
+		}
+	}
+}
+
+// next takes the oldest that can go together: an adapter's second report on a
+// resource waits until the first is stored. With none left the flight ends.
+func (g *groups) next() []*submission {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	type speaker struct{ id, adapter string }
+	taken := map[speaker]bool{}
+	var group, rest []*submission
+	for i, m := range g.waiting {
+		who := speaker{m.id, m.report.AdapterName}
+		switch {
+		case len(group) == maxGroup:
+			rest = append(rest, g.waiting[i:]...)
+		case taken[who]:
+			rest = append(rest, m)
+			continue
+		default:
+			taken[who] = true
+			group = append(group, m)
+			continue
+		}
+		break
+	}
+	g.waiting = rest
+	if len(group) == 0 {
+		g.flights--
+	}
+	return group
+}
+
+// wait returns when nothing is being stored.
+func (g *groups) wait() { g.all.Wait() }
