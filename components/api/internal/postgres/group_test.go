@@ -32,7 +32,7 @@ func of1(id, adapter string) *submission {
 
 // send submits in the background, and returns once the report is waiting or
 // being stored, with the channel of what came of it.
-func send(t *testing.T, ctx context.Context, g *groups, m *submission) chan error { //nolint:revive // the test's first
+func send(t *testing.T, ctx context.Context, g *groups, m *submission) chan error {
 	t.Helper()
 	g.mu.Lock()
 	before := len(g.waiting)
@@ -96,9 +96,7 @@ func TestReportsThatComeMeanwhileGoTogether(t *testing.T) {
 func TestAnAdaptersSecondReportWaitsForItsFirst(t *testing.T) {
 	t.Parallel()
 	_, g := newFlights()
-	for _, m := range []*submission{of1("a", "dns"), of1("a", "dns"), of1("b", "dns"), of1("a", "placement"), of1("a", "dns")} {
-		g.waiting = append(g.waiting, m)
-	}
+	g.waiting = []*submission{of1("a", "dns"), of1("a", "dns"), of1("b", "dns"), of1("a", "placement"), of1("a", "dns")}
 	for _, want := range []int{3, 1, 1, 0} {
 		if got := g.next(); len(got) != want {
 			t.Errorf("%d went together, want %d", len(got), want)

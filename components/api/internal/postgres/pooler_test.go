@@ -60,13 +60,13 @@ pool_mode = transaction
 default_pool_size = 3
 `, strings.TrimPrefix(u.Path, "/"), u.Port(), port, dir)
 	for name, text := range map[string]string{"users": fmt.Sprintf("%q %q\n", u.User.Username(), password), "ini": config} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil { //nolint:gosec // a throwaway server's
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	args := []string{filepath.Join(dir, "ini")}
 	if os.Geteuid() == 0 { // which it refuses to run as
-		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // a throwaway server's
+		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		args = append([]string{"-u", "nobody"}, args...)

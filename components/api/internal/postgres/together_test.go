@@ -89,7 +89,7 @@ func TestAGroupDoesWhatReportsAloneDo(t *testing.T) {
 	a, b := open(t), open(t)
 	idsA, idsB := twin(t, a), twin(t, b)
 	seed := rand.Uint64()
-	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's choice
+	r := rand.New(rand.NewPCG(seed, 0))
 	grouped := 0
 	for round := range 40 * rounds(t) {
 		said := conversation(r)
