@@ -21,7 +21,7 @@ require (
 
 require (
 	cel.dev/cel-go v0.32.0 // indirect
-	cel.dev/expr v0.25.1 // indirect
+	cel.dev/expr v0.25.2 // indirect
 	github.com/antlr4-go/antlr/v4 v4.13.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
@@ -60,8 +60,8 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
 	golang.org/x/tools v0.52.0 // indirect
-	google.golang.org/genproto/googleapis/api v0.0.0-20261005182115-fad411399dd8 // indirect
-	google.golang.org/genproto/googleapis/rpc v0.0.0-20261005182115-fad411399dd8 // indirect
+	google.golang.org/genproto/googleapis/api v0.0.0-20261012220534-4341edf3f941 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20261012220534-4341edf3f941 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	k8s.io/api v0.37.2 // indirect
@@ -82,6 +82,7 @@ replace (
 	github.com/hyperfleet/hyperfleet/components/sentinel => ../../components/sentinel
 	github.com/hyperfleet/hyperfleet/libs/apis => ../../libs/apis
 	github.com/hyperfleet/hyperfleet/libs/broker => ../../libs/broker
+	github.com/hyperfleet/hyperfleet/libs/broker/pubsub => ../../libs/broker/pubsub
 	github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq => ../../libs/broker/rabbitmq
 	github.com/hyperfleet/hyperfleet/libs/fleet => ../../libs/fleet
 	github.com/hyperfleet/hyperfleet/libs/pgdev => ../../libs/pgdev

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hyperfleet/hyperfleet/components/adapter"
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/pubsub"
 	"github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq"
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
@@ -20,7 +21,7 @@ import (
 func main() { os.Exit(service.Main(command())) }
 
 func command() *cobra.Command {
-	p, brokers := adapter.DefaultProcess(), map[string]broker.Open{broker.TypeRabbitMQ: rabbitmq.Open}
+	p, brokers := adapter.DefaultProcess(), map[string]broker.Open{broker.TypePubSub: pubsub.Open, broker.TypeRabbitMQ: rabbitmq.Open}
 	program := service.Program{
 		Name: "hyperfleet-adapter", Short: "Run one adapter",
 		Declare:  p.Declare,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hyperfleet/hyperfleet/components/sentinel"
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/pubsub"
 	"github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq"
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
@@ -41,7 +42,7 @@ func run(ctx context.Context, p sentinel.Process) error {
 	if err != nil {
 		return err
 	}
-	drivers := broker.NewDrivers(map[string]broker.Open{broker.TypeRabbitMQ: rabbitmq.Open}, p.Brokers, broker.Deps{Log: log, Registry: registry})
+	drivers := broker.NewDrivers(map[string]broker.Open{broker.TypePubSub: pubsub.Open, broker.TypeRabbitMQ: rabbitmq.Open}, p.Brokers, broker.Deps{Log: log, Registry: registry})
 	s, err := sentinel.New(p.Config, sentinel.Deps{Log: log, Registry: registry, Health: health, Publisher: sentinel.PublisherFrom(drivers)})
 	if err != nil {
 		return errors.Join(err, admin.Close())
