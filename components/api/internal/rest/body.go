@@ -5,7 +5,9 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -26,14 +28,21 @@ func readBody(w http.ResponseWriter, r *http.Request, media ...string) ([]byte, 
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return nil, fleet.Errorf(fleet.UnsupportedMedia, "send the body without Content-Encoding")
 	}
+	patience := http.NewResponseController(w)
+	if end, ok := r.Context().Deadline(); ok { // which reading does not look at by itself
+		_ = patience.SetReadDeadline(end)
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var large *http.MaxBytesError
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fleet.Errorf(fleet.BadRequest, "the body did not arrive in time")
 	case errors.As(err, &large):
 		return nil, fleet.Errorf(fleet.TooLarge, "the body is larger than %d bytes", maxBody)
 	case err != nil:
 		return nil, fleet.Errorf(fleet.BadRequest, "the body ended before it was complete")
 	}
+	_ = patience.SetReadDeadline(time.Time{}) // but what never comes must not be waited for once more
 	return body, nil
 }
 

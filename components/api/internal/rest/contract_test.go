@@ -51,7 +51,7 @@ func newContract(t testing.TB, text []byte) *contract {
 	components, _ := c.at("components/schemas").(object)
 	for name, schema := range components {
 		schema := schema.(object)
-		if schema["properties"] != nil && schema["additionalProperties"] == nil && name != "ClusterSpec" {
+		if schema["properties"] != nil && schema["additionalProperties"] == nil && !strings.HasSuffix(name, "Spec") {
 			schema["additionalProperties"] = false
 		}
 	}

@@ -168,8 +168,15 @@ func (s *server) routes() []route {
 // allowed lists the route's methods, sorted.
 func (rt route) allowed() []string { return slices.Sorted(maps.Keys(rt.operations)) }
 
-// element is a part of the path, such as {id}. Ids are written in lower case.
-func element(r *http.Request, name string) string { return strings.ToLower(mux.Vars(r)[name]) }
+// element is a part of the path, such as {id}. Ids are written in lower case;
+// names are what they are.
+func element(r *http.Request, name string) string {
+	text := mux.Vars(r)[name]
+	if strings.HasSuffix(name, "id") {
+		return strings.ToLower(text)
+	}
+	return text
+}
 
 // named is the {name} of a path, and what is wrong with it.
 func (s *server) named(r *http.Request) (string, []fleet.Problem) {
