@@ -27,24 +27,13 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/broker/reconcile"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 )
 
 const (
 	modelClusters = 4
 	modelLimit    = 2 // attempts after the first
 )
-
-// rounds is how often random tests run, from the environment.
-func rounds(t *testing.T) int {
-	n := 3
-	if v := os.Getenv("ROUNDS"); v != "" {
-		var err error
-		if n, err = strconv.Atoi(v); err != nil || n < 1 {
-			t.Fatalf("ROUNDS=%q is not a positive number", v)
-		}
-	}
-	return n
-}
 
 // TestAnyInterleavingMakesOneJobPerAttempt throws duplicate, late and
 // concurrent events, outages, lost answers, reports that arrive late, crashes
@@ -55,7 +44,7 @@ func TestAnyInterleavingMakesOneJobPerAttempt(t *testing.T) {
 	if v := os.Getenv("SEED"); v != "" {
 		seed, _ = strconv.ParseUint(v, 10, 64)
 	}
-	for round := range rounds(t) {
+	for round := range fleettest.Rounds(t) {
 		root := t.TempDir()
 		t.Run(fmt.Sprintf("SEED=%d", seed+uint64(round)), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { newModel(t, root, seed+uint64(round)).play() })

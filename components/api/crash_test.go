@@ -6,30 +6,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
 )
 
 // rounds is how often a violent test repeats.
 func rounds(t *testing.T) int {
 	t.Helper()
-	text := os.Getenv("ROUNDS")
-	if text == "" {
-		return 3
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("ROUNDS=%q: write a number from 1", text)
-	}
-	return n
+	return fleettest.Rounds(t)
 }
 
 // promises is what the API's answers oblige the database to hold.

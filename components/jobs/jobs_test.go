@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 )
 
 const clusterID = "01900000-0000-7000-8000-000000000001"
@@ -91,15 +91,6 @@ func tree(t testing.TB, dir string) map[string]string {
 	return files
 }
 
-func rounds(t testing.TB) int {
-	t.Helper()
-	n, err := strconv.Atoi(os.Getenv("ROUNDS"))
-	if err != nil {
-		return 3
-	}
-	return n
-}
-
 func TestTheChainMakesEveryArtefact(t *testing.T) {
 	dir := t.TempDir()
 	results := chain(t, example(t), DefaultConfig(dir), nil)
@@ -151,7 +142,7 @@ func TestASecondRunChangesNoByte(t *testing.T) {
 
 func TestManyClustersShareOneZone(t *testing.T) {
 	const clusters = 20
-	for round := range rounds(t) {
+	for round := range fleettest.Rounds(t) {
 		dir := t.TempDir()
 		cfg := DefaultConfig(dir)
 		var all sync.WaitGroup
@@ -211,7 +202,7 @@ func TestCapacityHoldsAmongPlacementsAtOnce(t *testing.T) {
 	if err := os.WriteFile(inventory, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for range rounds(t) {
+	for range fleettest.Rounds(t) {
 		cfg := DefaultConfig(t.TempDir())
 		cfg.InventoryFile = inventory
 		var mu sync.Mutex

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 )
 
 // asJob makes the test binary a job's process.
@@ -41,7 +42,7 @@ func prepared(t *testing.T, kind string, c fleet.Resource, output string) map[st
 
 func TestProcessesShareOneZone(t *testing.T) {
 	const clusters = 6
-	for range rounds(t) {
+	for range fleettest.Rounds(t) {
 		dir := t.TempDir()
 		var all sync.WaitGroup
 		for n := range 2 * clusters {

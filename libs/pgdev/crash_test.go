@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 )
 
 // helper is the test program as a parent that is killed: it starts a server,
@@ -40,13 +42,6 @@ func kill(t *testing.T, pid int) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func rounds() int {
-	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil && n > 0 {
-		return n
-	}
-	return 3
 }
 
 // startHelper runs the helper and returns its server's process id and URL.
@@ -86,7 +81,7 @@ func TestAKilledParentLeavesNoServerAndLosesNoData(t *testing.T) {
 	t.Parallel()
 	Need(t)
 	dir := filepath.Join(t.TempDir(), "pg")
-	for round := range rounds() {
+	for round := range fleettest.Rounds(t) {
 		cmd, pid, url := startHelper(t, dir)
 		if round == 0 {
 			execute(t, url, "CREATE TABLE t (n int)")

@@ -17,17 +17,14 @@ import (
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
 )
 
 // rounds is how often a violent test repeats.
 func rounds(t *testing.T) int {
 	t.Helper()
-	n, err := strconv.Atoi(os.Getenv("ROUNDS"))
-	if err != nil {
-		return 3
-	}
-	return n
+	return fleettest.Rounds(t)
 }
 
 // program builds the real hyperfleet binary.

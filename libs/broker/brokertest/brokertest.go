@@ -1,10 +1,10 @@
 package brokertest
 
 import (
-	"os"
-	"strconv"
 	"testing"
 	"testing/synctest"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 )
 
 // Option changes how the suite runs.
@@ -77,13 +77,6 @@ func (s suite) exercise(t *testing.T, th theme, newHarness func(testing.TB) Harn
 
 // rounds is how often random and violent things are repeated.
 func rounds(t testing.TB) int {
-	v := os.Getenv("ROUNDS")
-	if v == "" {
-		return 3
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil || n < 1 {
-		t.Fatalf("ROUNDS is %q; it must be a number of at least 1", v)
-	}
-	return n
+	t.Helper()
+	return fleettest.Rounds(t)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
 )
 
@@ -192,15 +191,7 @@ func now(t testing.TB, s *Store) time.Time {
 // rounds is how often a random or violent test repeats.
 func rounds(t testing.TB) int {
 	t.Helper()
-	text := os.Getenv("ROUNDS")
-	if text == "" {
-		return 3
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("ROUNDS=%q: write a number from 1", text)
-	}
-	return n
+	return fleettest.Rounds(t)
 }
 
 func name(i int) string { return fmt.Sprintf("c-%d", i) }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/hyperfleet/hyperfleet/components/api/internal/rest"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/schema"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/openapi"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
 )
@@ -190,13 +190,5 @@ func example(t testing.TB, name string) string {
 // rounds is how often a random or violent test repeats.
 func rounds(t testing.TB) int {
 	t.Helper()
-	text := os.Getenv("ROUNDS")
-	if text == "" {
-		return 3
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("ROUNDS=%q: write a number from 1", text)
-	}
-	return n
+	return fleettest.Rounds(t)
 }
