@@ -27,9 +27,10 @@ func command() *cobra.Command {
 	}
 	cmd, settings := program.Command()
 	program.Validate = func() error { return cfg.ValidateDatabase() } // a migration admits nobody
-	cmd.AddCommand(api.MigrateCommand(&cfg, func(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	loaded := func(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 		return program.Loaded(settings, run)
-	}))
+	}
+	cmd.AddCommand(api.MigrateCommand(&cfg, loaded), api.RollupCommand(&cfg, loaded))
 	return cmd
 }
 

@@ -46,7 +46,7 @@ func newBedFor(t testing.TB, who auth.Config) *bed {
 	t.Helper()
 	url := pgdev.Database(t)
 	store, err := postgres.Open(t.Context(), postgres.Config{
-		URL: url, Required: map[fleet.ResourceType][]string{fleet.Clusters: {"validation", "dns"}},
+		URL: url, Required: map[fleet.ResourceType][]string{fleet.Clusters: {"validation", "dns"}, fleet.NodePools: {"validation"}},
 	})
 	if err != nil {
 		t.Fatal(err)
