@@ -104,10 +104,16 @@ func (h *harness) Subscriber(topic, name string, l broker.Limits) broker.Subscri
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if err := s.(*subscriber).declare(h.t.Context()); err != nil {
-		h.t.Fatal(err)
+	// A node that has just started may not be ready for quorum queues.
+	for deadline := time.Now().Add(ceiling); ; time.Sleep(100 * time.Millisecond) {
+		err := s.(*subscriber).declare(h.t.Context())
+		if err == nil {
+			return s
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatal(err)
+		}
 	}
-	return s
 }
 
 func (h *harness) DeadLetters(topic, name string) broker.DeadLetters {

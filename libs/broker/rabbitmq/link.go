@@ -92,7 +92,7 @@ func (l *link) once(ctx context.Context, session func(context.Context, *amqp.Con
 	switch {
 	case ctx.Err() != nil:
 		return nil
-	case why != nil:
+	case why != nil && reasonOf(err) == reasonLost: // it says more than that the session noticed
 		return failure(reasonLost, why)
 	case err == nil:
 		return failure(reasonLost, errors.Join(errors.New("the connection ended"), closing))
