@@ -13,6 +13,7 @@ var deadLetters = []theme{
 	{name: "a rejected event goes to the dead letters at once, with the reason", test: rejected},
 	{name: "an event that fails again and again goes to the dead letters while its neighbours flow", test: limited},
 	{name: "a crash that repeats ends in the dead letters and says why", test: crashLoop},
+	{name: "a dead letter that cannot be stored yet is not lost", test: unburied, needs: []Capability{Unburying}},
 	{name: "dead letters belong to one subscription alone", test: deadAlone},
 }
 
@@ -99,5 +100,21 @@ func deadAlone(t *testing.T, h *bench) {
 	buried(t, h, 1)
 	if dead := listed(t, h, "healthy-sub"); len(dead) > 0 {
 		t.Fatalf("the other subscription has dead letters: %+v", dead)
+	}
+}
+
+func unburied(t *testing.T, h *bench) {
+	s := h.Subscriber(topic, subscription, broker.Limits{})
+	publish(t, h.Publisher(topic), sample("bad", "s"))
+	dig := h.unbury()
+	got := make(chan string, 100)
+	receive(t, s, func(_ context.Context, d broker.Delivery) broker.Outcome {
+		got <- d.Event.ID()
+		return broker.Reject("no use")
+	})
+	next(t, got, "the delivery")
+	dig()
+	if dead := buried(t, h, 1); dead[0].Event.ID() != "bad" || dead[0].Reason != "no use" {
+		t.Fatalf("dead letters %+v", dead)
 	}
 }

@@ -18,6 +18,7 @@ var failures = []theme{
 	{name: "an event whose handler runs when the connection is lost comes again", test: cutWhileHandling, needs: []Capability{Cutting, Returning}},
 	{name: "nothing counts as sent that a silent broker did not confirm, and no more is under way than the window", test: silent, needs: []Capability{Freezing}},
 	{name: "an alarm of the broker makes publishers wait and loses nothing", test: alarmed, needs: []Capability{Alarming}},
+	{name: "a dead letter that an alarm keeps from being stored stays an event", test: alarmedReject, needs: []Capability{Alarming}},
 	{name: "a broker that stops and returns while events flow loses nothing", test: restarts, needs: []Capability{Restarting}},
 }
 
@@ -60,6 +61,7 @@ func cutWhileHandling(t *testing.T, h *bench) {
 	})
 	publish(t, h.Publisher(topic), sample("a", "s"))
 	next(t, begun, "the delivery")
+	none(t, begun, "the event came twice at once") // long enough for an early acknowledgement to arrive
 	h.cut()
 	close(release)
 	next(t, begun, "the delivery after the connection was lost")
@@ -117,6 +119,26 @@ func alarmed(t *testing.T, h *bench) {
 	}
 	h.alarm(false)
 	f.finish(t)
+}
+
+func alarmedReject(t *testing.T, h *bench) {
+	s := h.Subscriber(topic, subscription, broker.Limits{})
+	publish(t, h.Publisher(topic), sample("bad", "s"))
+	h.alarm(true)
+	defer h.alarm(false)
+	begun := make(chan struct{}, 10)
+	reject := func(context.Context, broker.Delivery) broker.Outcome {
+		begun <- struct{}{}
+		return broker.Reject("no use")
+	}
+	stop := receive(t, s, reject)
+	next(t, begun, "the delivery")
+	stop() // gives the rejection up after a while
+	h.alarm(false)
+	receive(t, s, reject)
+	if dead := buried(t, h, 1); dead[0].Event.ID() != "bad" {
+		t.Fatalf("dead letters %+v", dead)
+	}
 }
 
 func restarts(t *testing.T, h *bench) {

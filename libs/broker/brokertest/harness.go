@@ -29,6 +29,7 @@ const (
 	Freezing   Capability = "a broker that falls silent"                // [Freezer]
 	Restarting Capability = "restarts of the broker"                    // [Restarter]
 	Alarming   Capability = "alarms of the broker"                      // [Alarmer]
+	Unburying  Capability = "no room for the dead"                      // [Unburier]
 	RetryDelay Capability = "retries not before a moment"               // no interface
 	Ordering   Capability = "order per resource"                        // no interface
 	Returning  Capability = "deliveries that end with their connection" // no interface
@@ -74,6 +75,14 @@ type Alarmer interface {
 	Alarm(on bool)
 }
 
+// Unburier is a Harness whose broker can be left without a place for the dead
+// letters of a subscription.
+type Unburier interface {
+	// Unbury takes the place away. What was in it is lost. Whether the driver
+	// or dig makes it anew is the driver's affair.
+	Unbury(topic, subscription string) (dig func())
+}
+
 // bench is a harness as a theme sees it: with names of the theme's own.
 type bench struct {
 	inner           Harness
@@ -102,6 +111,8 @@ func (b *bench) offers(c Capability) (ok bool) {
 		_, ok = b.inner.(Freezer)
 	case Restarting:
 		_, ok = b.inner.(Restarter)
+	case Unburying:
+		_, ok = b.inner.(Unburier)
 	case Alarming:
 		_, ok = b.inner.(Alarmer)
 	default:
@@ -127,9 +138,12 @@ func (b *bench) DeadLetters(subscription string) broker.DeadLetters {
 func (b *bench) deliveries(n int) int { return max(n, b.leastDeliveries) }
 
 // The capabilities' doors, for themes that need them.
-func (b *bench) bound(events int)       { b.inner.(Bounded).Bound(events) }
-func (b *bench) cut()                   { b.inner.(Cutter).Cut() }
-func (b *bench) freezer() Freezer       { return b.inner.(Freezer) }
-func (b *bench) broker() Restarter      { return b.inner.(Restarter) }
-func (b *bench) alarm(on bool)          { b.inner.(Alarmer).Alarm(on) }
+func (b *bench) bound(events int)  { b.inner.(Bounded).Bound(events) }
+func (b *bench) cut()              { b.inner.(Cutter).Cut() }
+func (b *bench) freezer() Freezer  { return b.inner.(Freezer) }
+func (b *bench) broker() Restarter { return b.inner.(Restarter) }
+func (b *bench) alarm(on bool)     { b.inner.(Alarmer).Alarm(on) }
+func (b *bench) unbury() func() {
+	return b.inner.(Unburier).Unbury(topic+b.suffix, subscription+b.suffix)
+}
 func (b *bench) stored(t, s string) int { return b.freezer().Stored(t+b.suffix, s+b.suffix) }

@@ -107,26 +107,35 @@ func none[T any](t *testing.T, c <-chan T, what string) {
 // buried waits for n dead letters and returns them.
 func buried(t *testing.T, h *bench, n int) []broker.DeadLetter {
 	t.Helper()
-	for deadline := time.Now().Add(ceiling); ; {
-		dead := listed(t, h, subscription)
-		if len(dead) >= n {
+	for deadline := time.Now().Add(ceiling); ; time.Sleep(10 * time.Millisecond) {
+		dead, err := list(t, h, subscription)
+		if err == nil && len(dead) >= n {
 			return dead
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d dead letters after %s, want %d", len(dead), ceiling, n)
+			t.Fatalf("%d dead letters after %s, want %d: %v", len(dead), ceiling, n, err)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+func list(t *testing.T, h *bench, subscription string) (dead []broker.DeadLetter, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
+	defer cancel()
+	_, err = h.DeadLetters(subscription).Review(ctx, func(d broker.DeadLetter) broker.Verdict {
+		dead = append(dead, d)
+		return broker.Keep
+	})
+	return dead, err
 }
 
 // listed returns a subscription's dead letters and leaves them there.
 func listed(t *testing.T, h *bench, subscription string) []broker.DeadLetter {
 	t.Helper()
-	var dead []broker.DeadLetter
-	reviewed(t, h, subscription, func(d broker.DeadLetter) broker.Verdict {
-		dead = append(dead, d)
-		return broker.Keep
-	})
+	dead, err := list(t, h, subscription)
+	if err != nil {
+		t.Fatalf("list the dead letters: %v", err)
+	}
 	return dead
 }
 

@@ -172,6 +172,22 @@ func (h *harness) Alarm(on bool) {
 	}
 }
 
+// Unbury deletes the queue; the driver declares it again when it misses it.
+func (h *harness) Unbury(_, name string) func() {
+	c, err := amqp.Dial(h.node.URL())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer c.Close()
+	if err := attempt(c, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDelete(deadQueue(name), false, false, false)
+		return err
+	}); err != nil {
+		h.t.Fatal(err)
+	}
+	return func() {}
+}
+
 // remove deletes what the theme made, so that the node stays quick.
 func (h *harness) remove() {
 	c, err := amqp.Dial(h.node.URL())

@@ -1,7 +1,6 @@
 package rabbitmq
 
 import (
-	"io"
 	"net"
 	"sync"
 	"testing"
@@ -80,9 +79,6 @@ func (p *proxy) relay(to, from net.Conn, gate func() <-chan struct{}) {
 			}
 		}
 		if err != nil {
-			if err != io.EOF {
-				return
-			}
 			return
 		}
 	}

@@ -183,7 +183,10 @@ func TestDeletedQueuesAreDeclaredAgainAndNothingIsLost(t *testing.T) {
 	s := h.Subscriber("settle.deleted", name, broker.Limits{})
 	p := h.Publisher("settle.deleted")
 	send(t, p, "a")
-	admin(t, func(ch *amqp.Channel) error { _, err := ch.QueueDelete(deadQueue(name), false, false, false); return err })
+	admin(t, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDelete(deadQueue(name), false, false, false)
+		return err
+	})
 	got := make(chan string, 10)
 	stop := receive(t, s, func(_ context.Context, d broker.Delivery) broker.Outcome {
 		got <- d.Event.ID()
@@ -200,4 +203,37 @@ func TestDeletedQueuesAreDeclaredAgainAndNothingIsLost(t *testing.T) {
 	admin(t, func(ch *amqp.Channel) error { _, err := ch.QueueDelete(name, false, false, false); return err })
 	until(t, "the queue to be there again", func() bool { return p.Publish(t.Context(), sample("b")) == nil })
 	until(t, "the event", func() bool { return <-got == "b" })
+}
+
+// What a queue gives up stays in it until the next queue has it.
+func TestARetryWaitsForItsQueueToComeBack(t *testing.T) {
+	h := newHarness(t).(*harness)
+	const name = "settle.away-sub"
+	s := h.Subscriber("settle.away", name, broker.Limits{}).(*subscriber)
+	send(t, h.Publisher("settle.away"), "a")
+	begun := make(chan int, 10)
+	stop := receive(t, s, func(_ context.Context, d broker.Delivery) broker.Outcome {
+		begun <- d.Attempt
+		return broker.Retry(time.Millisecond)
+	})
+	<-begun
+	stop()
+	waiting := func(queue string) (n int) {
+		admin(t, func(ch *amqp.Channel) error {
+			q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+			n = q.Messages
+			return err
+		})
+		return n
+	}
+	if n := waiting(delayQueue(name, delays[0])); n != 1 {
+		t.Fatalf("%d events wait for their time, want 1", n)
+	}
+	admin(t, func(ch *amqp.Channel) error { _, err := ch.QueueDelete(name, false, false, false); return err })
+	// An event handed on at most once leaves when its time comes, and is gone.
+	time.Sleep(2 * delays[0])
+	if err := s.declare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the event in its queue", func() bool { return waiting(name) == 1 })
 }

@@ -176,7 +176,7 @@ func (n *Node) Stop(kill bool) {
 func (n *Node) Eval(expression string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(n.sbin, "rabbitmqctl"), "eval", expression)
+	cmd := exec.CommandContext(ctx, filepath.Join(n.sbin, "rabbitmqctl"), "eval", expression) //nolint:gosec // the tests' own
 	cmd.Env = n.environment
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("rabbitmqctl eval: %w\n%s", err, out)
@@ -231,7 +231,7 @@ func find() (string, error) {
 func freePorts(n int) ([]int, error) {
 	var ports []int
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}

@@ -23,8 +23,8 @@ func start(program string, environment []string, log string, arguments ...string
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close() // the child has its own
-	p := &process{cmd: exec.Command(program, arguments...), ended: make(chan struct{})}
+	defer out.Close()                                                                   // the child has its own
+	p := &process{cmd: exec.Command(program, arguments...), ended: make(chan struct{})} //nolint:gosec // the programs of RabbitMQ
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = environment, out, out, tied()
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
