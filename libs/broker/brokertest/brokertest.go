@@ -56,7 +56,7 @@ func Exercise(t *testing.T, newHarness func(testing.TB) Harness, options ...Opti
 		t.Logf("this broker does not offer %s: %s", c, why)
 	}
 	for _, more := range [][]theme{
-		routing, deliveries, retries, deadLetters, reviews, concurrency, stopping, pausing, pressure, content, failures, order,
+		routing, deliveries, retries, deadLetters, reviews, concurrency, stopping, pausing, pressure, content, failures, order, contract,
 	} {
 		for _, th := range more {
 			s.exercise(t, th, newHarness)

@@ -20,6 +20,7 @@ const ceiling = 30 * time.Second
 const deaf = "the emulator does not notice when a connection breaks, and goes on sending to its streams for ever"
 
 func TestConformanceOnTheEmulator(t *testing.T) {
+	t.Parallel()
 	server := startEmulator(t)
 	brokertest.Exercise(t, func(t testing.TB) brokertest.Harness { return newHarness(t, server) },
 		brokertest.Without(brokertest.Bounding, "Pub/Sub's subscriptions have no size"),

@@ -4,16 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
-// credentialsError is why no client could be made. Its text names files, never
-// what is in them.
+// credentialsError is why no client could be made. Its text may name a file,
+// but never quotes one, as the client library's would.
 type credentialsError struct{ err error }
 
-func (e credentialsError) Error() string { return e.err.Error() }
+func (e credentialsError) Error() string {
+	var path *fs.PathError
+	if errors.As(e.err, &path) {
+		return path.Error()
+	}
+	return "there are no credentials, or none that can be read"
+}
+
 func (e credentialsError) Unwrap() error { return e.err }
 
 // missingError names what does not exist, and the commands that create it.

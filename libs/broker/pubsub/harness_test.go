@@ -4,9 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"strings"
+	"path"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -100,18 +99,26 @@ type fake struct {
 	fence  fence
 }
 
-// fence stands before the fake's calls: it may refuse what is published, or
-// hold back answers to what was done.
+// fence stands before the fake's calls: it may refuse some, or hold back
+// answers to what was done.
 type fence struct {
-	exceeded atomic.Bool // the quota
+	mu      sync.Mutex
+	refused map[string]error // by method
+	thawed  chan struct{}    // closed while answers come through
+}
 
-	mu     sync.Mutex
-	thawed chan struct{} // closed while answers come through
+func (f *fence) refuse(method string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused[method] = err
 }
 
 func (f *fence) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	if f.exceeded.Load() && strings.HasSuffix(info.FullMethod, "/Publish") {
-		return nil, status.Error(codes.ResourceExhausted, "quota exceeded")
+	f.mu.Lock()
+	err := f.refused[path.Base(info.FullMethod)]
+	f.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
 	answer, err := handle(ctx, req)
 	f.mu.Lock()
@@ -127,7 +134,7 @@ func (f *fence) intercept(ctx context.Context, req any, info *grpc.UnaryServerIn
 
 func newFake(t testing.TB) *fake {
 	fake := &fake{server: pstest.NewServerWithAddress("127.0.0.1:0")}
-	fake.fence.thawed = make(chan struct{})
+	fake.fence.refused, fake.fence.thawed = map[string]error{}, make(chan struct{})
 	close(fake.fence.thawed)
 	// The fake's own server has no interceptors.
 	s := grpc.NewServer(grpc.UnaryInterceptor(fake.fence.intercept), grpc.MaxRecvMsgSize(20<<20))
@@ -150,7 +157,13 @@ func newFake(t testing.TB) *fake {
 }
 
 // Alarm is what Pub/Sub has: a quota that is exceeded.
-func (f *fake) Alarm(on bool) { f.fence.exceeded.Store(on) }
+func (f *fake) Alarm(on bool) {
+	var err error
+	if on {
+		err = status.Error(codes.ResourceExhausted, "quota exceeded")
+	}
+	f.fence.refuse("Publish", err)
+}
 
 // Freeze holds back what the fake answers. To freeze the connection would also
 // hold back HTTP/2's permission to send more.
@@ -176,6 +189,7 @@ func (f *fake) Stored(topic, _ string) int {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	brokertest.Exercise(t, func(t testing.TB) brokertest.Harness { return newFake(t) },
 		brokertest.Without(brokertest.Bounding, "Pub/Sub's subscriptions have no size"),
 		brokertest.Without(brokertest.Unburying, "the driver checks that the dead letters have a topic before it receives"),

@@ -70,19 +70,23 @@ func (r *routes) ask(ctx context.Context, c *pubsub.Client) error {
 	names := c.TopicAdminClient.ListTopicSubscriptions(ctx, &pubsubpb.ListTopicSubscriptionsRequest{Topic: r.topic, PageSize: 1}, once())
 	_, err := names.Next()
 	switch {
-	case err == nil:
+	case err == nil, status.Code(err) == codes.PermissionDenied: // it cannot be known
 		return nil
-	case err == iterator.Done: //nolint:errorlint // as the iterator's documentation says
-		return broker.ErrUnroutable
-	case status.Code(err) == codes.PermissionDenied:
-		return nil // it cannot be known; publishing tells whether the topic exists
-	case status.Code(err) != codes.NotFound:
+	case err != iterator.Done && status.Code(err) != codes.NotFound: //nolint:errorlint // as the iterator's documentation says
 		return fmt.Errorf("list the subscriptions of %s: %w", short(r.topic), err)
-	case !r.create:
+	}
+	if r.create {
+		if err := ensureTopic(ctx, c, r.topic); err != nil {
+			return err
+		}
+		return broker.ErrUnroutable // so new that nothing subscribes to it
+	}
+	_, err = c.TopicAdminClient.GetTopic(ctx, &pubsubpb.GetTopicRequest{Topic: r.topic}, once())
+	switch status.Code(err) {
+	case codes.OK, codes.PermissionDenied:
+		return broker.ErrUnroutable
+	case codes.NotFound:
 		return missingError{fmt.Sprintf("there is no topic %s. Start with --broker-create-topology, or create it:\n  %s", short(r.topic), createTopic(r.topic))}
 	}
-	if err := ensureTopic(ctx, c, r.topic); err != nil {
-		return err
-	}
-	return broker.ErrUnroutable // so new that nothing subscribes to it
+	return fmt.Errorf("look for topic %s: %w", short(r.topic), err)
 }
