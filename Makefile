@@ -33,8 +33,9 @@ soak: ## Run the violent and random tests SOAK (100) times; the result goes to d
 	[ $$result = passed ]
 
 .PHONY: bench
-bench: ## Measure the due query at BENCH_ROWS (1,000,000) rows against the bare index-only scan
+bench: ## Measure the due query and lists at BENCH_ROWS (1,000,000) rows against the bare scan and COPY
 	@cd components/api && go test -run '^$$' -bench '^BenchmarkDue$$' -benchtime 1x -timeout 1h ./internal/postgres
+	@cd components/api && go test -run '^$$' -bench '^BenchmarkList$$' -benchtime 1x -timeout 1h ./internal/rest
 
 .PHONY: lint
 lint: $(LINT) ## Check formatting, go vet and the linters

@@ -209,7 +209,7 @@ func unmarshal[T any](t testing.TB, text []byte) T {
 func (s *Store) list(ctx context.Context, t fleet.TypeInfo, sc Scope, q ListQuery) (fleet.List, error) {
 	items := []fleet.Resource{}
 	out, err := s.List(ctx, t, sc, q, func(i Item) error {
-		text, err := json.Marshal(i)
+		text, err := i.AppendJSON(nil)
 		if err != nil {
 			return err
 		}

@@ -184,7 +184,7 @@ func (r resources) page(w http.ResponseWriter, req *http.Request, q *query, owne
 		return err
 	}
 	items := openStream(w, r.info.ListKind, r.Timeout)
-	end, err := r.Store.List(req.Context(), r.info, r.scope(req), in, func(item postgres.Item) error { return items.add(item) })
+	end, err := r.Store.List(req.Context(), r.info, r.scope(req), in, items.add)
 	if err != nil {
 		return err
 	}

@@ -2,13 +2,13 @@ package rest
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -29,7 +29,7 @@ type stream struct {
 	answer   *recorder
 	deadline *http.ResponseController
 	buffer   *bufio.Writer
-	encoder  *json.Encoder
+	item     []byte // reused
 	next     string // what stands before the next item
 }
 
@@ -40,22 +40,18 @@ func openStream(w http.ResponseWriter, kind string, patience time.Duration) *str
 		answer: answer, deadline: http.NewResponseController(w), buffer: bufio.NewWriterSize(answer, streamBuffer),
 		next: `{"kind":"` + kind + `","items":[`,
 	}
-	s.encoder = json.NewEncoder(s.buffer)
-	s.encoder.SetEscapeHTML(false)
 	_ = s.deadline.SetWriteDeadline(time.Now().Add(min(patience, readerTime))) // where there is none, the request's own time is the limit
 	return s
 }
 
-func (s *stream) add(item any) error {
-	if _, err := s.buffer.WriteString(s.next); err != nil {
-		return fmt.Errorf("%w: %w", errUnread, err)
+func (s *stream) add(item postgres.Item) (err error) {
+	if s.item, err = item.AppendJSON(s.item[:0]); err != nil {
+		return err
 	}
+	_, _ = s.buffer.WriteString(s.next) // its error comes again
 	s.next = ","
-	if err := s.encoder.Encode(item); err != nil {
-		if broken := s.buffer.Flush(); broken != nil {
-			return fmt.Errorf("%w: %w", errUnread, broken)
-		}
-		return fmt.Errorf("write the list: %w", err)
+	if _, err := s.buffer.Write(s.item); err != nil {
+		return fmt.Errorf("%w: %w", errUnread, err)
 	}
 	return nil
 }
