@@ -49,9 +49,10 @@ func newKeys(issuer string, fetch func(context.Context) ([]jose.JSONWebKey, erro
 // none. A token without an id is verified by an issuer's only key.
 func (k *keys) find(ctx context.Context, id string, alg string) (jose.JSONWebKey, bool, error) {
 	set := k.current.Load()
-	if set == nil || set.pick(id) == nil || k.now().Sub(set.fetched) > refreshAfter {
+	known := set != nil && set.pick(id) != nil
+	if !known || k.stale(set) {
 		var err error
-		if set, err = k.refresh(ctx, set); err != nil {
+		if set, err = k.refresh(ctx, set, !known); err != nil {
 			return jose.JSONWebKey{}, false, err
 		}
 	}
@@ -62,15 +63,27 @@ func (k *keys) find(ctx context.Context, id string, alg string) (jose.JSONWebKey
 	return *key, true, nil
 }
 
+// stale says whether a set is so old that a key may have been withdrawn.
+func (k *keys) stale(set *keySet) bool { return k.now().Sub(set.fetched) > refreshAfter }
+
 // refresh fetches the keys, unless that was tried just now. seen is what the
 // caller looked at; what another one fetched since will do. Keys that were
-// fetched before outlive a failure.
-func (k *keys) refresh(ctx context.Context, seen *keySet) (*keySet, error) {
+// fetched before outlive a failure. Who does not need new keys does not wait
+// for one who fetches them.
+func (k *keys) refresh(ctx context.Context, seen *keySet, needed bool) (*keySet, error) {
 	select {
 	case k.turn <- struct{}{}:
 		defer func() { <-k.turn }()
-	case <-ctx.Done():
-		return nil, errNoKeys
+	default:
+		if !needed {
+			return seen, nil
+		}
+		select {
+		case k.turn <- struct{}{}:
+			defer func() { <-k.turn }()
+		case <-ctx.Done():
+			return nil, errNoKeys
+		}
 	}
 	known := k.current.Load()
 	if known == seen && k.now().Sub(k.tried) >= fetchEvery {

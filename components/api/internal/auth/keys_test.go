@@ -1,9 +1,11 @@
 package auth
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -74,17 +76,55 @@ func TestKeysRotate(t *testing.T) {
 	}
 }
 
-func TestAWithdrawnKeyIsForgottenWithoutAnUnknownOne(t *testing.T) {
+func TestAWithdrawnKeyIsForgottenEvenByATokenThatIsRemembered(t *testing.T) {
 	i, now := newIssuer(t), newClock()
 	g := newGate(t, trusting(i), now.Now)
-	if _, _, err := admit(g, Readers, "Bearer "+i.token(now.Now(), nil)); err != nil {
+	token := "Bearer " + i.token(now.Now(), nil)
+	if _, _, err := admit(g, Readers, token); err != nil {
 		t.Fatal(err)
 	}
 	i.publish(jose.JSONWebKey{Key: i.ec.Public(), KeyID: "e1"})
-	now.pass(refreshAfter + time.Second)
-	if _, _, err := admit(g, Readers, "Bearer "+i.token(now.Now(), nil)); fleet.ErrorCode(err) != fleet.Unauthenticated {
-		t.Errorf("answered %v", err)
+	now.pass(refreshAfter)
+	if _, _, err := admit(g, Readers, token); err != nil {
+		t.Errorf("after ten minutes: answered %v", err)
 	}
+	now.pass(time.Second)
+	if _, _, err := admit(g, Readers, token); fleet.ErrorCode(err) != fleet.Unauthenticated {
+		t.Errorf("a second later: answered %v", err)
+	}
+}
+
+func TestNobodyWaitsForKeysThatTheyDoNotNeed(t *testing.T) {
+	i, now := newIssuer(t), newClock()
+	started, answer := make(chan struct{}), make(chan struct{})
+	fetches := 0
+	k := newKeys("slow", func(context.Context) ([]jose.JSONWebKey, error) {
+		if fetches++; fetches == 2 {
+			close(started)
+			<-answer
+		}
+		return i.keys, nil
+	}, now.Now, slog.New(slog.DiscardHandler))
+	if _, ok, err := k.find(t.Context(), "r1", "RS256"); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	now.pass(refreshAfter + time.Second)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _, _ = k.find(t.Context(), "r1", "RS256")
+	}()
+	<-started
+	if _, ok, err := k.find(t.Context(), "r1", "RS256"); !ok || err != nil { // would wait for ever
+		t.Error(ok, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := k.find(ctx, "r9", "RS256"); !errors.Is(err, errNoKeys) {
+		t.Errorf("who needs them waits, but no longer than it likes: %v", err)
+	}
+	close(answer)
+	<-ended
 }
 
 func TestAnIssuerThatIsAway(t *testing.T) {

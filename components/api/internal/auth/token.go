@@ -60,7 +60,8 @@ type trusted struct {
 	keys      *keys
 }
 
-// verified is a token that held, until it expires or its issuer's keys change.
+// verified is a token that held, until it expires or its issuer's keys change
+// or are due to be fetched again.
 type verified struct {
 	principal Principal
 	bound     bool
@@ -77,7 +78,7 @@ func (v *verifier) principal(ctx context.Context, token string) (Principal, erro
 	}
 	hash := sha256.Sum256([]byte(token))
 	found, ok := v.verified.Get(hash)
-	if ok && !v.now().Add(-leeway).After(found.until) && found.keys.current.Load() == found.set {
+	if ok && v.holds(found) {
 		return found.principal, found.err()
 	}
 	found, err := v.verify(ctx, token)
@@ -86,6 +87,11 @@ func (v *verifier) principal(ctx context.Context, token string) (Principal, erro
 	}
 	v.verified.Add(hash, found)
 	return found.principal, found.err()
+}
+
+// holds says whether what was found out of a token is still true.
+func (v *verifier) holds(f verified) bool {
+	return !v.now().Add(-leeway).After(f.until) && f.keys.current.Load() == f.set && !f.keys.stale(f.set)
 }
 
 func (f verified) err() error {
