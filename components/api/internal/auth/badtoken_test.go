@@ -108,9 +108,9 @@ func badTokens(i *issuer, now time.Time) map[string]string {
 		"aud missing": {"aud": nil}, "aud empty": {"aud": ""}, "aud of nobody": {"aud": []string{}}, "aud another": {"aud": "hyperfleet-console"}, "aud others": {"aud": []string{"a", "b"}},
 		"aud in capitals": {"aud": "HyperFleet"}, "aud is a number": {"aud": 1}, "aud is an object": {"aud": map[string]any{audience: true}}, "aud is nested": {"aud": [][]string{{audience}}}, "aud is a prefix": {"aud": "hyper"},
 		"exp missing": {"exp": nil}, "exp is a text": {"exp": "never"}, "exp is a number in a text": {"exp": fmt.Sprint(now.Add(time.Hour).Unix())}, "exp is true": {"exp": true}, "exp 0": {"exp": 0}, "exp negative": {"exp": -1},
-		"exp a second too long ago": {"exp": now.Add(-leeway - time.Second).Unix()}, "exp an hour ago": {"exp": now.Add(-time.Hour).Unix()}, "exp beyond numbers": {"exp": 1e300}, "exp a list": {"exp": []int64{now.Add(time.Hour).Unix()}},
-		"nbf a second too late": {"nbf": now.Add(leeway + time.Second).Unix()}, "nbf an hour ahead": {"nbf": now.Add(time.Hour).Unix()}, "nbf a text": {"nbf": "now"}, "nbf beyond numbers": {"nbf": 1e300},
-		"iat a second too late": {"iat": now.Add(leeway + time.Second).Unix()}, "iat tomorrow": {"iat": now.Add(24 * time.Hour).Unix()},
+		"exp a second too long ago": {"exp": now.Add(-time.Minute - time.Second).Unix()}, "exp an hour ago": {"exp": now.Add(-time.Hour).Unix()}, "exp beyond numbers": {"exp": 1e300}, "exp a list": {"exp": []int64{now.Add(time.Hour).Unix()}},
+		"nbf a second too late": {"nbf": now.Add(time.Minute + time.Second).Unix()}, "nbf an hour ahead": {"nbf": now.Add(time.Hour).Unix()}, "nbf a text": {"nbf": "now"}, "nbf beyond numbers": {"nbf": 1e300},
+		"iat a second too late": {"iat": now.Add(time.Minute + time.Second).Unix()}, "iat tomorrow": {"iat": now.Add(24 * time.Hour).Unix()},
 		"sub missing": {"sub": nil}, "sub empty": {"sub": ""}, "sub a number": {"sub": 7}, "sub with NUL": {"sub": "a\x00b"}, "sub with a line's end": {"sub": "ada\nlevel=error"}, "sub too long": {"sub": strings.Repeat("s", maxSubject+1)},
 	} {
 		bad[name] = i.token(now, change)
@@ -166,9 +166,9 @@ func TestTheLeewayIsAMinute(t *testing.T) {
 	g := newGate(t, trusting(i), now.Now)
 	at := now.Now()
 	for name, change := range map[string]map[string]any{
-		"exp a second within": {"exp": at.Add(-leeway + time.Second).Unix()}, "exp at the edge": {"exp": at.Add(-leeway).Unix()},
-		"nbf a second within": {"nbf": at.Add(leeway - time.Second).Unix()}, "nbf at the edge": {"nbf": at.Add(leeway).Unix()},
-		"iat a second within": {"iat": at.Add(leeway - time.Second).Unix()}, "iat at the edge": {"iat": at.Add(leeway).Unix()},
+		"exp a second within": {"exp": at.Add(-time.Minute + time.Second).Unix()}, "exp at the edge": {"exp": at.Add(-time.Minute).Unix()},
+		"nbf a second within": {"nbf": at.Add(time.Minute - time.Second).Unix()}, "nbf at the edge": {"nbf": at.Add(time.Minute).Unix()},
+		"iat a second within": {"iat": at.Add(time.Minute - time.Second).Unix()}, "iat at the edge": {"iat": at.Add(time.Minute).Unix()},
 	} {
 		if _, _, err := admit(g, Readers, "Bearer "+i.token(at, change)); err != nil {
 			t.Errorf("%s: answered %v", name, err)
@@ -178,7 +178,7 @@ func TestTheLeewayIsAMinute(t *testing.T) {
 	for _, step := range []struct {
 		pass time.Duration
 		ok   bool
-	}{{0, true}, {time.Minute, true}, {leeway, true}, {time.Second, false}} { // remembered, but not for longer than it holds
+	}{{0, true}, {time.Minute, true}, {time.Minute, true}, {time.Second, false}} { // remembered, but not for longer than it holds
 		now.pass(step.pass)
 		if _, _, err := admit(g, Readers, "Bearer "+token); (err == nil) != step.ok {
 			t.Errorf("%s after it was made: answered %v", now.Now().Sub(at), err)
