@@ -20,6 +20,7 @@ const ModeCreate = "create"
 // Input is everything that a job depends on, but for its files.
 type Input struct {
 	Cluster      fleet.Resource
+	NodePool     *fleet.Resource            // the pool of it that the job is about; nil = the cluster itself
 	Dependencies map[string]json.RawMessage // job kind -> data that it returned for this generation
 	Generation   int64
 	Attempt      int
@@ -90,6 +91,10 @@ func run(ctx context.Context, kind string, in Input) (Result, error) {
 	if len(in.Cluster.Spec) == 0 {
 		in.Cluster.Spec = json.RawMessage("{}")
 	}
+	if in.NodePool != nil && len(in.NodePool.Spec) == 0 {
+		pool := *in.NodePool
+		pool.Spec, in.NodePool = json.RawMessage("{}"), &pool
+	}
 	if err := errors.Join(in.check(kind), in.Config.Validate(), ctx.Err()); err != nil {
 		return Result{}, err
 	}
@@ -98,6 +103,9 @@ func run(ctx context.Context, kind string, in Input) (Result, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	log = log.With("adapter", kind, "cluster", in.Cluster.ID)
+	if in.NodePool != nil {
+		log = log.With("nodepool", in.NodePool.ID)
+	}
 	log.Debug("job started", "generation", in.Generation, "attempt", in.Attempt)
 	message, data, err := kinds()[at].run(ctx, in)
 	if err != nil {
@@ -124,8 +132,28 @@ func (in Input) check(kind string) error {
 	if !nameForm.MatchString(in.Cluster.Name) {
 		problems = append(problems, fmt.Errorf("cluster name %q: want at most 63 lower-case letters, digits and dashes", in.Cluster.Name))
 	}
+	if in.NodePool != nil {
+		problems = append(problems, in.checkPool(kind))
+	}
 	if !tenantForm.MatchString(in.Cluster.Tenant) {
 		problems = append(problems, fmt.Errorf("tenant %q: want at most 32 lower-case letters, digits and dashes", in.Cluster.Tenant))
+	}
+	return errors.Join(problems...)
+}
+
+// poolKinds are the jobs that know node pools.
+var poolKinds = []string{"validation", "hypershift"}
+
+func (in Input) checkPool(kind string) error {
+	var problems []error
+	if !slices.Contains(poolKinds, kind) {
+		problems = append(problems, fmt.Errorf("%s has nothing to do for a node pool; %s have", kind, strings.Join(poolKinds, " and ")))
+	}
+	if !idForm.MatchString(in.NodePool.ID) {
+		problems = append(problems, fmt.Errorf("node pool id %q: want a UUID", in.NodePool.ID))
+	}
+	if !nameForm.MatchString(in.NodePool.Name) {
+		problems = append(problems, fmt.Errorf("node pool name %q: want at most 63 lower-case letters, digits and dashes", in.NodePool.Name))
 	}
 	return errors.Join(problems...)
 }

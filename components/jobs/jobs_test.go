@@ -260,6 +260,10 @@ func TestBadInputIsRefusedWithEveryProblem(t *testing.T) {
 			in.Cluster.Spec = json.RawMessage(`{"pullSecrets":["../x","absent"]}`)
 			in.Config.PullSecretDir = in.Config.OutputDir
 		}, []string{`pullSecrets[0]: "../x" is no name`, "pullSecrets[1]: there is no absent"}},
+		"a pool's id that leads elsewhere": {"hypershift", func(in *Input) { in.NodePool = &fleet.Resource{ID: "../x", Name: "a/b"} },
+			[]string{`node pool id "../x"`, `node pool name "a/b"`}},
+		"a pool for a job that knows none": {"dns", func(in *Input) { in.NodePool = &fleet.Resource{ID: clusterID, Name: "extra"} },
+			[]string{"dns has nothing to do for a node pool"}},
 		"a tenant that is no label": {"dns", func(in *Input) { in.Cluster.Tenant = "A b" }, []string{`tenant "A b"`}},
 		"nothing right": {"dns", func(in *Input) { *in = Input{} }, []string{"mode", "cluster id", "cluster name", "output dir", "zone dir",
 			"CA dir", "base domain", "ingress domain", "name server", "release image"}},

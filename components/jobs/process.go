@@ -36,8 +36,8 @@ const (
 
 // Main runs one job as a process of its own and returns its exit code. Its
 // input is as the adapters give it to their Jobs: CLUSTER_ID, GENERATION,
-// ATTEMPT, ADAPTER and MODE in the environment, cluster.json and
-// dependencies.json in a directory. INPUT_DIR, OUTPUT_DIR and TERMINATION_LOG
+// ATTEMPT, ADAPTER and MODE in the environment (RESOURCE_TYPE and RESOURCE_ID
+// too, for a pool); cluster.json, nodepool.json and dependencies.json in a directory. INPUT_DIR, OUTPUT_DIR and TERMINATION_LOG
 // name other places than a pod's. The end goes to the termination log, as
 // {"message":…,"data":{…}}, and the message of a failure to stderr too.
 func Main(ctx context.Context, kind string, getenv func(string) string, stderr io.Writer) int {
@@ -114,8 +114,22 @@ func readInput(kind string, getenv func(string) string) (Input, error) {
 	dir := cmp.Or(getenv("INPUT_DIR"), inputDir)
 	if err := readJSON(filepath.Join(dir, "cluster.json"), &in.Cluster); err != nil {
 		problems = append(problems, err)
-	} else {
-		problems = append(problems, agree(in.Cluster, in.Generation, getenv("CLUSTER_ID")))
+	} else if id := getenv("CLUSTER_ID"); id != in.Cluster.ID {
+		problems = append(problems, fmt.Errorf("CLUSTER_ID is %q, cluster.json is of %q", id, in.Cluster.ID))
+	}
+	switch typ := fleet.ResourceType(cmp.Or(getenv("RESOURCE_TYPE"), string(fleet.Clusters))); typ {
+	case fleet.Clusters:
+		problems = append(problems, agree("cluster.json", in.Cluster, in.Generation, getenv("RESOURCE_ID")))
+	case fleet.NodePools:
+		if err := readJSON(filepath.Join(dir, "nodepool.json"), &in.NodePool); err != nil {
+			problems = append(problems, err)
+		} else if in.NodePool == nil {
+			problems = append(problems, errors.New("nodepool.json holds no node pool"))
+		} else {
+			problems = append(problems, agree("nodepool.json", *in.NodePool, in.Generation, getenv("RESOURCE_ID")))
+		}
+	default:
+		problems = append(problems, fmt.Errorf("RESOURCE_TYPE is %q: want clusters or nodepools", typ))
 	}
 	err = readJSON(filepath.Join(dir, "dependencies.json"), &in.Dependencies)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -124,14 +138,18 @@ func readInput(kind string, getenv func(string) string) (Input, error) {
 	return in, errors.Join(problems...)
 }
 
-// agree says where the environment and cluster.json speak of different things.
-func agree(c fleet.Resource, generation int64, id string) error {
-	var problems []string
-	if id != c.ID {
-		problems = append(problems, fmt.Sprintf("CLUSTER_ID is %q, cluster.json is of %q", id, c.ID))
+// agree says where the environment and the file of r speak of different
+// things; a RESOURCE_ID that is not given agrees.
+func agree(file string, r fleet.Resource, generation int64, id string) error {
+	if r.ID == "" {
+		return nil // it could not be read
 	}
-	if generation >= 1 && generation != c.Generation {
-		problems = append(problems, fmt.Sprintf("GENERATION is %d, cluster.json is of %d", generation, c.Generation))
+	var problems []string
+	if id != "" && id != r.ID {
+		problems = append(problems, fmt.Sprintf("RESOURCE_ID is %q, %s is of %q", id, file, r.ID))
+	}
+	if generation >= 1 && generation != r.Generation {
+		problems = append(problems, fmt.Sprintf("GENERATION is %d, %s is of %d", generation, file, r.Generation))
 	}
 	if len(problems) == 0 {
 		return nil

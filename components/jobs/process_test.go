@@ -71,6 +71,13 @@ func TestProcessesShareOneZone(t *testing.T) {
 	}
 }
 
+func writePool(t *testing.T, env map[string]string, pool string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(env["INPUT_DIR"], "nodepool.json"), []byte(pool), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAProcessThatFailsLeavesItsMessage(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(map[string]string)
@@ -90,7 +97,17 @@ func TestAProcessThatFailsLeavesItsMessage(t *testing.T) {
 		"another adapter, generation and cluster": {func(env map[string]string) {
 			env["ADAPTER"], env["GENERATION"], env["CLUSTER_ID"], env["ATTEMPT"] = "dns", "2", "x", "zero"
 		}, []string{`ADAPTER is "dns"`, "GENERATION is 2, cluster.json is of 1", `CLUSTER_ID is "x"`, `ATTEMPT is "zero"`}},
-		"a mode that there is not": {func(env map[string]string) { env["MODE"] = "check" }, []string{`mode "check"`}},
+		"a pool without its file": {func(env map[string]string) { env["RESOURCE_TYPE"] = "nodepools" }, []string{"nodepool.json"}},
+		"a pool of another id, generation and spec": {func(env map[string]string) {
+			env["RESOURCE_TYPE"], env["RESOURCE_ID"], env["GENERATION"] = "nodepools", "x", "2"
+			writePool(t, env, `{"id":"01900000-0000-7000-8000-000000000002","name":"extra","generation":3,"spec":{"replicas":-1}}`)
+		}, []string{`RESOURCE_ID is "x", nodepool.json is of "01900000`, "GENERATION is 2, nodepool.json is of 3"}},
+		"a pool that breaks a policy": {func(env map[string]string) {
+			env["RESOURCE_TYPE"], env["RESOURCE_ID"] = "nodepools", "01900000-0000-7000-8000-000000000002"
+			writePool(t, env, `{"id":"01900000-0000-7000-8000-000000000002","name":"extra","generation":1,"spec":{"replicas":-1}}`)
+		}, []string{"replicas-in-range at /replicas"}},
+		"a resource that is neither": {func(env map[string]string) { env["RESOURCE_TYPE"] = "hosts" }, []string{`RESOURCE_TYPE is "hosts"`}},
+		"a mode that there is not":   {func(env map[string]string) { env["MODE"] = "check" }, []string{`mode "check"`}},
 		"no input at all": {func(env map[string]string) {
 			env["GENERATION"] = ""
 			env["INPUT_DIR"] = filepath.Join(env["INPUT_DIR"], "absent")

@@ -25,7 +25,8 @@ func validate(ctx context.Context, in Input) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	return validation.Run(ctx, policies, in.Cluster, in.Config.artefact("validation", in.Cluster.ID+".json"))
+	return validation.Run(ctx, policies, validation.Subject{Cluster: in.Cluster, NodePool: in.NodePool},
+		in.Config.artefact("validation", in.resourceID()+".json"))
 }
 
 func place(ctx context.Context, in Input) (string, any, error) {
@@ -86,9 +87,20 @@ func credential(_ context.Context, in Input) (string, any, error) {
 }
 
 func describe(_ context.Context, in Input) (string, any, error) {
-	path := in.Config.artefact("hypershift", in.Cluster.ID+".yaml")
-	return hypershift.Run(in.Cluster, in.Dependencies, hypershift.Options{Namespace: in.namespace(),
-		ReleaseImage: in.Config.ReleaseImage, Path: path, Shown: in.Config.shown(path)})
+	path := in.Config.artefact("hypershift", in.resourceID()+".yaml")
+	o := hypershift.Options{Namespace: in.namespace(), ReleaseImage: in.Config.ReleaseImage, Path: path, Shown: in.Config.shown(path)}
+	if in.NodePool != nil {
+		return hypershift.RunPool(in.Cluster, *in.NodePool, o)
+	}
+	return hypershift.Run(in.Cluster, in.Dependencies, o)
+}
+
+// resourceID is the id of what the job is about.
+func (in Input) resourceID() string {
+	if in.NodePool != nil {
+		return in.NodePool.ID
+	}
+	return in.Cluster.ID
 }
 
 // namespace keeps tenants apart: names of clusters are unique in a tenant only.

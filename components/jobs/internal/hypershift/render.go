@@ -24,11 +24,22 @@ const (
 
 // platforms maps providers to platform types and to the field that holds a
 // platform's settings.
-var platforms = map[string]struct{ typ, field string }{
+var platforms = map[string]platform{
 	"aws":   {"AWS", "aws"},
 	"azure": {"Azure", "azure"},
 	"gcp":   {"GCP", "gcp"},
 	"":      {"None", ""}, // machines join by themselves
+}
+
+type platform struct{ typ, field string }
+
+func platformOf(provider string) (platform, error) {
+	p, ok := platforms[provider]
+	if !ok {
+		known := slices.DeleteFunc(slices.Sorted(maps.Keys(platforms)), func(p string) bool { return p == "" })
+		return p, fmt.Errorf("provider %q has no HyperShift platform; those of %s have one", provider, strings.Join(known, ", "))
+	}
+	return p, nil
 }
 
 type object = map[string]any
@@ -45,6 +56,11 @@ type Options struct {
 	ReleaseImage string // {version} and {arch} stand for the cluster's
 	Path         string // of the file
 	Shown        string // the path as the data gives it
+}
+
+// image is the release image of a version.
+func (o Options) image(version, architecture string) string {
+	return strings.NewReplacer("{version}", version, "{arch}", releaseArch(architecture)).Replace(o.ReleaseImage)
 }
 
 // Run writes the manifests of c.
@@ -69,15 +85,14 @@ func Render(c fleet.Resource, dependencies map[string]json.RawMessage, o Options
 	if err != nil {
 		return nil, 0, err
 	}
-	platform, ok := platforms[s.Provider]
-	if !ok {
-		known := slices.DeleteFunc(slices.Sorted(maps.Keys(platforms)), func(p string) bool { return p == "" })
-		return nil, 0, fmt.Errorf("provider %q has no HyperShift platform; those of %s have one", s.Provider, strings.Join(known, ", "))
+	on, err := platformOf(s.Provider)
+	if err != nil {
+		return nil, 0, err
 	}
-	image := strings.NewReplacer("{version}", s.Version, "{arch}", releaseArch(s.Architecture)).Replace(o.ReleaseImage)
-	objects := []any{hostedCluster(c, s, f, o.Namespace, image, platform.typ, platform.field)}
+	image := o.image(s.Version, s.Architecture)
+	objects := []any{hostedCluster(c, s, f, o.Namespace, image, on)}
 	for _, p := range s.NodePools {
-		objects = append(objects, nodePoolObject(c, s, p, o.Namespace, image, platform.typ, platform.field))
+		objects = append(objects, nodePoolObject(c, s, p, metadata(c, c.Name+"-"+p.Name, o.Namespace), image, on))
 	}
 	if text, err = manifest.YAML(objects...); err != nil {
 		return nil, 0, err
@@ -85,9 +100,9 @@ func Render(c fleet.Resource, dependencies map[string]json.RawMessage, o Options
 	return text, len(s.NodePools), nil
 }
 
-func hostedCluster(c fleet.Resource, s spec, f found, namespace, image, platform, field string) object {
-	settings := object{"type": platform}
-	if field != "" {
+func hostedCluster(c fleet.Resource, s spec, f found, namespace, image string, on platform) object {
+	settings := object{"type": on.typ}
+	if field := on.field; field != "" {
 		settings[field] = object{regionField(field): cmp.Or(f.placement.ProviderRegion, s.Region)}
 	}
 	networking := object{
@@ -142,9 +157,9 @@ func services(f found) []object {
 	return list
 }
 
-func nodePoolObject(c fleet.Resource, s spec, p nodePool, namespace, image, platform, field string) object {
-	settings := object{"type": platform}
-	if field != "" && p.InstanceType != "" {
+func nodePoolObject(c fleet.Resource, s spec, p nodePool, meta manifest.Meta, image string, on platform) object {
+	settings := object{"type": on.typ}
+	if field := on.field; field != "" && p.InstanceType != "" {
 		settings[field] = object{sizeField(field): p.InstanceType}
 	}
 	body := object{
@@ -162,7 +177,6 @@ func nodePoolObject(c fleet.Resource, s spec, p nodePool, namespace, image, plat
 	if len(p.Labels) > 0 {
 		body["nodeLabels"] = p.Labels
 	}
-	meta := metadata(c, c.Name+"-"+p.Name, namespace)
 	if len(p.Zones) > 0 {
 		meta.Annotations["hyperfleet.redhat.com/zones"] = strings.Join(p.Zones, ",")
 	}

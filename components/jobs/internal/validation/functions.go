@@ -8,15 +8,20 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/ext"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// environment is what expressions may use: the cluster, CEL's own functions,
+// environment is what expressions may use: the resource, CEL's own functions,
 // its optional syntax, its libraries for lists, strings and networks, and
 //
 //	cidrsOverlap(string, string) -> bool   whether two networks share an address; false unless both are networks
 //	sum(list) -> int                       the sum of a list of whole numbers
-func environment() []cel.EnvOption {
-	return []cel.EnvOption{
+//
+// Policies of node pools see the cluster too: cluster.spec, cluster.labels and
+// cluster.name.
+func environment(t fleet.ResourceType) []cel.EnvOption {
+	options := []cel.EnvOption{
 		cel.Variable("spec", cel.MapType(cel.StringType, cel.DynType)),
 		cel.Variable("labels", cel.MapType(cel.StringType, cel.StringType)),
 		cel.Variable("name", cel.StringType),
@@ -27,6 +32,10 @@ func environment() []cel.EnvOption {
 		cel.Function("sum", cel.Overload("sum_list",
 			[]*cel.Type{cel.ListType(cel.DynType)}, cel.IntType, cel.UnaryBinding(sum))),
 	}
+	if t == fleet.NodePools {
+		options = append(options, cel.Variable("cluster", cel.MapType(cel.StringType, cel.DynType)))
+	}
+	return options
 }
 
 func cidrsOverlap(a, b ref.Val) ref.Val {

@@ -11,7 +11,45 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// Violation is one policy that a cluster breaks.
+// Subject is what is judged: a cluster, or one of its pools.
+type Subject struct {
+	Cluster  fleet.Resource
+	NodePool *fleet.Resource // nil: the cluster is judged
+}
+
+// resource is what the policies are about.
+func (s Subject) resource() (fleet.ResourceType, fleet.Resource) {
+	if s.NodePool != nil {
+		return fleet.NodePools, *s.NodePool
+	}
+	return fleet.Clusters, s.Cluster
+}
+
+// variables are what expressions see of s.
+func (s Subject) variables() (map[string]any, error) {
+	_, r := s.resource()
+	in, err := seen(r)
+	if err != nil || s.NodePool == nil {
+		return in, err
+	}
+	in["cluster"], err = seen(s.Cluster)
+	return in, err
+}
+
+// seen is what expressions see of one resource.
+func seen(r fleet.Resource) (map[string]any, error) {
+	spec, err := object(r.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("read spec: %w", err)
+	}
+	labels := r.Labels
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	return map[string]any{"spec": spec, "labels": labels, "name": r.Name}, nil
+}
+
+// Violation is one policy that a resource breaks.
 type Violation struct {
 	Policy  string `json:"policy"`
 	Field   string `json:"field"`
@@ -23,16 +61,17 @@ func (v Violation) String() string {
 	return fmt.Sprintf("%s at %s: %s", v.Policy, v.Field, v.Message)
 }
 
-// Verdict is what all policies say of one generation of a cluster.
+// Verdict is what all policies say of one generation of a resource.
 type Verdict struct {
 	Cluster    string      `json:"cluster"`
+	NodePool   string      `json:"nodepool,omitempty"`
 	Generation int64       `json:"generation"`
 	Policies   int         `json:"policies"`
 	Violations []Violation `json:"violations"` // in the file's order
 	Warnings   []Violation `json:"warnings"`
 }
 
-// Err names every violated policy; nil if the cluster passes.
+// Err names every violated policy; nil if the resource passes.
 func (v Verdict) Err() error {
 	if len(v.Violations) == 0 {
 		return nil
@@ -48,24 +87,24 @@ func (v Verdict) Err() error {
 	return fmt.Errorf("%d %s violated: %s", len(all), noun, strings.Join(all, "; "))
 }
 
-// Judge applies every policy to a cluster. A policy that cannot be evaluated
+// Judge applies every policy of its type to a resource. A policy that cannot be evaluated
 // counts as violated, whatever its severity. The error is ctx's, or says that
 // spec is no JSON object.
-func (p *Policies) Judge(ctx context.Context, c fleet.Resource) (Verdict, error) {
-	spec, err := object(c.Spec)
+func (p *Policies) Judge(ctx context.Context, s Subject) (Verdict, error) {
+	in, err := s.variables()
 	if err != nil {
-		return Verdict{}, fmt.Errorf("read spec: %w", err)
+		return Verdict{}, err
 	}
-	labels := c.Labels
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	in := map[string]any{"spec": spec, "labels": labels, "name": c.Name}
 	for name, list := range p.lists {
 		in[name] = list
 	}
-	v := Verdict{Cluster: c.ID, Generation: c.Generation, Policies: len(p.rules), Violations: []Violation{}, Warnings: []Violation{}}
-	for _, r := range p.rules {
+	t, about := s.resource()
+	rules := p.of(t)
+	v := Verdict{Cluster: s.Cluster.ID, Generation: about.Generation, Policies: len(rules), Violations: []Violation{}, Warnings: []Violation{}}
+	if s.NodePool != nil {
+		v.NodePool = s.NodePool.ID
+	}
+	for _, r := range rules {
 		out, _, err := r.holds.ContextEval(ctx, in)
 		if ctx.Err() != nil {
 			return Verdict{}, ctx.Err()

@@ -1,6 +1,7 @@
 package validation
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,8 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"sigs.k8s.io/yaml"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 // maxCost bounds one expression, in CEL cost units.
@@ -33,7 +36,8 @@ type file struct {
 // rule is one policy as the file has it.
 type rule struct {
 	ID                string   `json:"id"`
-	Field             string   `json:"field"` // JSON pointer into spec
+	Resource          string   `json:"resource"` // what it judges: clusters, if "", or nodepools
+	Field             string   `json:"field"`    // JSON pointer into spec
 	Severity          Severity `json:"severity"`
 	Expression        string   `json:"expression"` // true = kept
 	Message           string   `json:"message"`
@@ -52,8 +56,9 @@ type compiled struct {
 	message cel.Program // nil = rule.Message
 }
 
-// Count returns how many policies there are.
-func (p *Policies) Count() int { return len(p.rules) }
+func (p *Policies) of(t fleet.ResourceType) []compiled {
+	return slices.DeleteFunc(slices.Clone(p.rules), func(c compiled) bool { return c.Resource != string(t) })
+}
 
 var (
 	identifier = regexp.MustCompile(`^[a-z][A-Za-z0-9]*$`)
@@ -68,25 +73,35 @@ func Load(name string, text []byte) (*Policies, error) {
 		return nil, fmt.Errorf("read policies %s: %w", name, err)
 	}
 	var problems []error
-	options := environment()
+	var options []cel.EnvOption
 	lists := map[string]any{}
 	for _, list := range slices.Sorted(maps.Keys(f.Lists)) {
-		if !identifier.MatchString(list) || slices.Contains([]string{"spec", "labels", "name"}, list) {
-			problems = append(problems, fmt.Errorf("lists.%s: want a name such as regions, other than spec, labels and name", list))
+		if !identifier.MatchString(list) || slices.Contains([]string{"spec", "labels", "name", "cluster"}, list) {
+			problems = append(problems, fmt.Errorf("lists.%s: want a name such as regions, other than spec, labels, name and cluster", list))
 			continue
 		}
 		options = append(options, cel.Variable(list, cel.ListType(cel.StringType)))
 		lists[list] = f.Lists[list]
 	}
-	env, err := cel.NewEnv(options...)
-	if err != nil {
-		return nil, fmt.Errorf("set up CEL: %w", err)
+	envs := map[string]*cel.Env{}
+	for _, t := range []fleet.ResourceType{fleet.Clusters, fleet.NodePools} {
+		env, err := cel.NewEnv(append(environment(t), options...)...)
+		if err != nil {
+			return nil, fmt.Errorf("set up CEL: %w", err)
+		}
+		envs[string(t)] = env
 	}
 	p := &Policies{lists: lists}
 	seen := map[string]bool{}
 	for i, r := range f.Policies {
+		r.Resource = cmp.Or(r.Resource, string(fleet.Clusters))
+		env := envs[r.Resource]
+		if env == nil {
+			problems = append(problems, fmt.Errorf("policies[%d] %s: resource %q: want clusters or nodepools", i, r.ID, r.Resource))
+			continue
+		}
 		c, errs := compile(env, r)
-		if key := r.ID + " " + r.Field; seen[key] {
+		if key := r.Resource + " " + r.ID + " " + r.Field; seen[key] {
 			errs = append(errs, errors.New("the same id and field stand twice"))
 		} else {
 			seen[key] = true

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/disk"
-	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 // Bounds of what the data says of warnings: it must fit a termination log.
@@ -21,10 +20,10 @@ type Data struct {
 	Warnings []string `json:"warnings"`
 }
 
-// Run judges a cluster, writes the whole verdict to report and returns its
+// Run judges a resource, writes the whole verdict to report and returns its
 // short form. The error names every violated policy with its field.
-func Run(ctx context.Context, p *Policies, c fleet.Resource, report string) (string, Data, error) {
-	v, err := p.Judge(ctx, c)
+func Run(ctx context.Context, p *Policies, s Subject, report string) (string, Data, error) {
+	v, err := p.Judge(ctx, s)
 	if err != nil {
 		return "", Data{}, err
 	}

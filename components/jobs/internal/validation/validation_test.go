@@ -96,7 +96,7 @@ func TestShippedPolicies(t *testing.T) {
 			"cidr-is-valid /networking/clusterCIDR", "cidrs-do-not-overlap /networking/serviceCIDR", "cidrs-do-not-overlap /networking/machineCIDR"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, err := policies.Judge(t.Context(), fleet.Resource{Name: "c", Spec: merged(t, c.patch)})
+			v, err := policies.Judge(t.Context(), Subject{Cluster: fleet.Resource{Name: "c", Spec: merged(t, c.patch)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +125,7 @@ func TestShippedPolicies(t *testing.T) {
 func TestTheErrorNamesEveryPolicyWithItsField(t *testing.T) {
 	c := fleet.Resource{ID: "c1", Generation: 3, Spec: merged(t, `{"version":"4","networking":{"clusterCIDR":"10.128.0.0/14","serviceCIDR":"10.130.0.0/16"}}`)}
 	report := filepath.Join(t.TempDir(), "validation", "c1.json")
-	_, _, err := Run(t.Context(), shipped(t), c, report)
+	_, _, err := Run(t.Context(), shipped(t), Subject{Cluster: c}, report)
 	want := "2 policies violated: version-is-semantic at /version: want a version such as 4.16.3; " +
 		"cidrs-do-not-overlap at /networking/serviceCIDR: 10.130.0.0/16 overlaps clusterCIDR 10.128.0.0/14"
 	if err == nil || err.Error() != want {
@@ -155,7 +155,7 @@ func TestExamples(t *testing.T) {
 			if err := json.Unmarshal(text, &c); err != nil {
 				t.Fatal(err)
 			}
-			_, d, err := Run(t.Context(), shipped(t), c, filepath.Join(t.TempDir(), "c.json"))
+			_, d, err := Run(t.Context(), shipped(t), Subject{Cluster: c}, filepath.Join(t.TempDir(), "c.json"))
 			if want == "" && (err != nil || len(d.Warnings) != 0) {
 				t.Errorf("got %v, warnings %v", err, d.Warnings)
 			}
@@ -202,13 +202,13 @@ func TestExpensivePoliciesEndInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := fleet.Resource{Spec: json.RawMessage(`{"l":[` + strings.Repeat("1,", 999) + `1]}`)}
-	v, err := p.Judge(t.Context(), c)
+	v, err := p.Judge(t.Context(), Subject{Cluster: c})
 	if err != nil || len(v.Violations) != 1 || !strings.Contains(v.Violations[0].Message, "cost limit") {
 		t.Errorf("got %+v, %v", v, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := p.Judge(ctx, c); err == nil {
+	if _, err := p.Judge(ctx, Subject{Cluster: c}); err == nil {
 		t.Error("judged after the context had ended")
 	}
 }
@@ -219,12 +219,12 @@ func TestAHundredPoolsAreJudged(t *testing.T) {
 		pools = append(pools, fmt.Sprintf(`{"name":"p%d","replicas":20}`, i))
 	}
 	c := fleet.Resource{Name: "c", Spec: merged(t, `{"nodePools":[`+strings.Join(pools, ",")+`]}`)}
-	if v, err := shipped(t).Judge(t.Context(), c); err != nil || v.Err() != nil {
+	if v, err := shipped(t).Judge(t.Context(), Subject{Cluster: c}); err != nil || v.Err() != nil {
 		t.Errorf("%v, %v", err, v.Err())
 	}
 	pools[99] = pools[0]
 	c.Spec = merged(t, `{"nodePools":[`+strings.Join(pools, ",")+`]}`)
-	v, err := shipped(t).Judge(t.Context(), c)
+	v, err := shipped(t).Judge(t.Context(), Subject{Cluster: c})
 	if want := "1 policy violated: node-pool-names-are-unique at /nodePools: more than one pool is named p0"; err != nil || v.Err() == nil || v.Err().Error() != want {
 		t.Errorf("%v, %v", err, v.Err())
 	}
@@ -239,7 +239,7 @@ func TestWarningsFitATerminationLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, d, err := Run(t.Context(), p, fleet.Resource{}, filepath.Join(t.TempDir(), "r.json"))
+	_, d, err := Run(t.Context(), p, Subject{}, filepath.Join(t.TempDir(), "r.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
