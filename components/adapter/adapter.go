@@ -125,6 +125,9 @@ func subscriptions(a v1alpha1.AdapterConfig, concurrency int) []SubscriptionSpec
 	return all
 }
 
+// Subscriptions lists what Run subscribes to.
+func (a *Adapter) Subscriptions() []SubscriptionSpec { return a.subscriptions }
+
 // Run receives events and runs Jobs until ctx ends, then returns within 10
 // seconds. A Job that was cut off is run again by the next process.
 func (a *Adapter) Run(ctx context.Context) error {

@@ -46,26 +46,24 @@ func instanceOf(a v1alpha1.AdapterConfig, region string) fleet.NewAdapterInstanc
 // adapter works on; a failure is said once, until it is over.
 func (r *registration) run(ctx context.Context) error {
 	failing := false
-	for {
+	for ctx.Err() == nil {
 		r.instance.DeadLetters = r.letters()
 		err := r.register(ctx, r.name, r.instance)
 		wait := renewEvery
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
+		if err != nil {
 			wait = registerAgain
-			if !failing {
-				r.log.Warn("not registered with the API yet", "adapter", r.name, "err", err)
-			}
-		case failing:
+		}
+		switch {
+		case err != nil && !failing && ctx.Err() == nil:
+			r.log.Warn("not registered with the API yet", "adapter", r.name, "err", err)
+		case err == nil && failing:
 			r.log.Info("registered with the API", "adapter", r.name)
 		}
 		failing = err != nil
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-time.After(wait/2 + rand.N(wait/2)): // a fleet of adapters spreads out
 		}
 	}
+	return nil
 }

@@ -96,7 +96,7 @@ func (s *stack) welcome(ctx context.Context) error {
 	// Until it answers: how long it waits for its database is the API's own
 	// decision, and what keeps it from serving is its own to say.
 	err := retry.Do(ctx, retry.NewConstant(50*time.Millisecond), func(ctx context.Context) error {
-		err := s.nameClusters(ctx)
+		err := s.nameResources(ctx)
 		if fleet.ErrorCode(err) == fleet.Unavailable {
 			return retry.RetryableError(err)
 		}
@@ -129,18 +129,20 @@ func (s *stack) psql() string {
 	return "psql " + quote(s.databaseURL.Reveal())
 }
 
-// nameClusters tells the timeline the names of the clusters of an earlier run.
-// The API's port is open before the API serves it, so its first answer also
-// says that it is up.
-func (s *stack) nameClusters(ctx context.Context) error {
-	named := 0
-	for c, err := range s.client.All(ctx, fleet.Clusters, client.ListOptions{}) {
-		if err != nil {
-			return err
-		}
-		s.timeline.Name(c.ID, c.Name)
-		if named++; named == maxNames {
-			break
+// nameResources tells the timeline the names of what an earlier run made. The
+// API's port is open before the API serves it, so its first answer also says
+// that it is up.
+func (s *stack) nameResources(ctx context.Context) error {
+	for _, t := range fleet.Types() { // owners before what they own
+		named := 0
+		for r, err := range s.client.All(ctx, t.Type, client.ListOptions{}) {
+			if err != nil {
+				return err
+			}
+			s.timeline.Name(r.ID, r.OwnerID(), r.Name)
+			if named++; named == maxNames {
+				break
+			}
 		}
 	}
 	return nil
@@ -201,19 +203,25 @@ func (s *stack) newWorkers() ([]service.Part, error) {
 // published before the adapter listens must wait for it.
 func (s *stack) newAdapter(cfg v1alpha1.AdapterConfig, runner adapter.Runner) (*adapter.Adapter, error) {
 	c := adapter.DefaultConfig()
-	c.Adapter, c.APIURL = &cfg, s.baseURL
+	c.Adapter, c.APIURL, c.Region = &cfg, s.baseURL, "dev"
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	subscribe := func(_ context.Context, spec adapter.SubscriptionSpec) (broker.Subscriber, error) {
 		return s.broker.Subscriber(spec.Topic, spec.Subscription, spec.Limits), nil
 	}
-	s.broker.Subscriber(clusterTopic(), cfg.Spec.Broker.Subscription, broker.Limits{})
 	name := cfg.Spec.AdapterType
-	return adapter.New(c, adapter.Deps{
+	a, err := adapter.New(c, adapter.Deps{
 		Log: s.log, Registry: s.registry, Health: s.health, Subscriber: subscribe, Runner: runner,
 		Transport: client.Bearer(s.transport, s.issuer.tokens("adapter-"+name, holder{Role: "adapter", Adapter: name})),
 	})
+	if err != nil {
+		return nil, err
+	}
+	for _, spec := range a.Subscriptions() {
+		s.broker.Subscriber(spec.Topic, spec.Subscription, broker.Limits{})
+	}
+	return a, nil
 }
 
 func (s *stack) newSentinel(configs []v1alpha1.SentinelConfig) (*sentinel.Sentinel, error) {
@@ -228,17 +236,11 @@ func (s *stack) newSentinel(configs []v1alpha1.SentinelConfig) (*sentinel.Sentin
 	})
 }
 
-// clusterTopic is the topic of clusters' events.
-func clusterTopic() string {
-	info, _ := fleet.Clusters.Info() // the registry has it
-	return info.Topic
-}
-
 // runJob runs an attempt's job in this process; its artefacts go to one
 // directory, as if for review before they are applied.
 func (s *stack) runJob(ctx context.Context, job adapter.DirJob) (adapter.Result, error) {
 	result, err := jobs.Run(ctx, job.Adapter, jobs.Input{
-		Cluster: job.Cluster, Dependencies: job.Dependencies,
+		Cluster: job.Cluster, NodePool: job.NodePool, Dependencies: job.Dependencies,
 		Generation: job.Generation, Attempt: job.Attempt, Mode: job.Mode,
 		Config: jobs.DefaultConfig(s.dir.join("artifacts")), Log: job.Log,
 	})

@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -27,17 +28,21 @@ type timeline struct {
 type timelineState struct {
 	mu    sync.Mutex
 	out   io.Writer
-	names map[string]string // cluster id -> name
+	names map[string]string // resource id -> name
 }
 
 func newTimeline(out io.Writer, next slog.Handler) *timeline {
 	return &timeline{next: next, state: &timelineState{out: out, names: map[string]string{}}}
 }
 
-// Name makes the timeline call a cluster by its name.
-func (t *timeline) Name(id, name string) {
+// Name makes the timeline call a resource by its name, after that of what it
+// belongs to.
+func (t *timeline) Name(id, owner, name string) {
 	t.state.mu.Lock()
 	defer t.state.mu.Unlock()
+	if owner != "" {
+		name = cmp.Or(t.state.names[owner], owner) + "/" + name
+	}
 	if len(t.state.names) < maxNames {
 		t.state.names[id] = name
 	}
@@ -67,7 +72,7 @@ func (t *timeline) Handle(ctx context.Context, r slog.Record) error {
 		return true
 	})
 	if id := values["cluster"]; r.Message == "created" && id != "" {
-		t.Name(id, values["name"])
+		t.Name(id, values["owner"], values["name"])
 	}
 	text := line(r, values)
 	if text != "" {
@@ -94,10 +99,14 @@ func (t *timeline) print(at time.Time, cluster, text string) {
 func line(r slog.Record, v map[string]string) string {
 	if v["cluster"] != "" {
 		switch r.Message {
-		case "created", "deleted", "labels changed":
+		case "created", "reconcile requested":
 			return r.Message
-		case "spec changed":
-			return "spec changed, generation " + v["generation"]
+		case "changed":
+			text := "changed, generation " + v["generation"]
+			if v["paused"] == "true" {
+				text += ", paused"
+			}
+			return text
 		case "phase changed":
 			return fmt.Sprintf("%s -> %s", v["from"], v["to"])
 		case "published":

@@ -64,40 +64,57 @@ func ask(ts *testscript.TestScript, neg bool, args []string, authorization strin
 	}
 }
 
-// cmdCreate is `create VAR FILE`: creates the cluster and sets VAR to its id.
+// cmdCreate is `create VAR FILE [CLUSTER-ID]`: creates the cluster, or the node
+// pool of one, and sets VAR to its id.
 func cmdCreate(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: create VAR FILE")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: create VAR FILE [CLUSTER-ID]")
 	}
 	var in fleet.NewResource
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &in))
 	ctx, cancel := context.WithTimeout(context.Background(), ceiling)
 	defer cancel()
-	made, err := shared.api.Create(ctx, fleet.Clusters, in)
+	var made fleet.Resource
+	var err error
+	if len(args) == 3 {
+		made, err = shared.api.CreateIn(ctx, fleet.Clusters, args[2], fleet.NodePools, in)
+	} else {
+		made, err = shared.api.Create(ctx, fleet.Clusters, in)
+	}
 	ts.Check(err)
 	ts.Setenv(args[0], made.ID)
 }
 
-// cmdAwait is `await ID PHASE`: waits until the cluster has that phase and its
-// adapters have seen its generation.
-func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: await ID PHASE")
+// typeOf is the resource type that a command names after its n arguments; that
+// of clusters if it names none.
+func typeOf(ts *testscript.TestScript, neg bool, args []string, n int, usage string) fleet.ResourceType {
+	if neg || len(args) < n || len(args) > n+1 {
+		ts.Fatalf("usage: %s [nodepools]", usage)
 	}
+	if len(args) == n {
+		return fleet.Clusters
+	}
+	return fleet.ResourceType(args[n])
+}
+
+// cmdAwait is `await ID PHASE [nodepools]`: waits until the resource has that
+// phase and its adapters have seen its generation.
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	typ := typeOf(ts, neg, args, 2, "await ID PHASE")
 	ctx, cancel := context.WithTimeout(context.Background(), ceiling)
 	defer cancel()
-	c, err := waitForPhase(ctx, shared.api, args[0], fleet.Phase(args[1]))
+	c, err := waitForPhase(ctx, shared.api, typ, args[0], fleet.Phase(args[1]))
 	if err != nil {
 		ts.Fatalf("await %s: %v; it is\n%s", args[1], err, indent(c))
 	}
 	fmt.Fprintln(ts.Stdout(), indent(c))
 }
 
-func waitForPhase(ctx context.Context, api *client.Client, id string, want fleet.Phase) (fleet.Resource, error) {
+func waitForPhase(ctx context.Context, api *client.Client, typ fleet.ResourceType, id string, want fleet.Phase) (fleet.Resource, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		c, err := api.Get(ctx, fleet.Clusters, id)
+		c, err := api.Get(ctx, typ, id)
 		if err != nil || (c.Status.Phase == want && c.Status.ObservedGeneration == c.Generation) {
 			return c, err
 		}
@@ -109,17 +126,15 @@ func waitForPhase(ctx context.Context, api *client.Client, id string, want fleet
 	}
 }
 
-// cmdStory is `story ID`: prints the history of the cluster's current
-// generation, oldest first, a line `adapter phase` per entry.
+// cmdStory is `story ID [nodepools]`: prints the history of the resource's
+// current generation, oldest first, a line `adapter phase` per entry.
 func cmdStory(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: story ID")
-	}
+	typ := typeOf(ts, neg, args, 1, "story ID")
 	ctx, cancel := context.WithTimeout(context.Background(), ceiling)
 	defer cancel()
-	c, err := shared.api.Get(ctx, fleet.Clusters, args[0])
+	c, err := shared.api.Get(ctx, typ, args[0])
 	ts.Check(err)
-	history, err := shared.api.Reports(ctx, fleet.Clusters, args[0], "", 1000, "")
+	history, err := shared.api.Reports(ctx, typ, args[0], "", 1000, "")
 	ts.Check(err)
 	for _, r := range slices.Backward(history.Items) {
 		if r.ObservedGeneration == c.Generation {

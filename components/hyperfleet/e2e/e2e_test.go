@@ -129,6 +129,8 @@ func TestScenarios(t *testing.T) {
 			"await":    cmdAwait,
 			"story":    cmdStory,
 			"shards":   cmdShards,
+			"gone":     cmdGone,
+			"outlived": cmdOutlived,
 		},
 	})
 }

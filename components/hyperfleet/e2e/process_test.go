@@ -195,7 +195,7 @@ func TestKillAndRestart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
 	defer cancel()
 	for _, id := range ids {
-		if c, err := waitForPhase(ctx, api, id, fleet.Ready); err != nil {
+		if c, err := waitForPhase(ctx, api, fleet.Clusters, id, fleet.Ready); err != nil {
 			t.Fatalf("%v; the cluster is\n%s\n%s", err, indent(c), p.out)
 		}
 	}

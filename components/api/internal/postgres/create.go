@@ -108,7 +108,7 @@ func (s *Store) create(ctx context.Context, t fleet.TypeInfo, n fleet.NewResourc
 	if err != nil {
 		return out, outward(ctx, "create "+t.Kind, err)
 	}
-	s.log.InfoContext(ctx, "created", "cluster", out.ID, "name", out.Name, "labels", out.Labels)
+	s.log.InfoContext(ctx, "created", "cluster", out.ID, "owner", out.OwnerID(), "name", out.Name, "labels", out.Labels)
 	return out, nil
 }
 
