@@ -58,7 +58,7 @@ func runCommand(ctx context.Context, a v1alpha1.AdapterConfig, job DirJob, artef
 	cmd := exec.CommandContext(ctx, t.Command[0], append(t.Command[1:len(t.Command):len(t.Command)], t.Args...)...) //nolint:gosec // the operator's command
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = job.Dir, out, out, stopJob
 	cmd.Env = append(os.Environ(),
-		"CLUSTER_ID="+job.ClusterID, "HYPERFLEET_API="+a.Spec.HyperfleetAPI.URL, "ADAPTER="+job.Adapter, "MODE="+job.Mode,
+		"CLUSTER_ID="+job.ClusterID, "RESOURCE_TYPE="+string(job.ResourceType), "RESOURCE_ID="+job.ResourceID, "HYPERFLEET_API="+a.Spec.HyperfleetAPI.URL, "ADAPTER="+job.Adapter, "MODE="+job.Mode,
 		"GENERATION="+strconv.FormatInt(job.Generation, 10), "ATTEMPT="+strconv.Itoa(job.Attempt),
 		"INPUT_DIR="+job.Dir, "OUTPUT_DIR="+artefacts, "TERMINATION_LOG="+end)
 	for _, e := range t.Env {

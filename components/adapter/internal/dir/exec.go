@@ -30,6 +30,7 @@ type Job struct {
 	Name         string
 	Adapter      string
 	ResourceType fleet.ResourceType
+	ResourceID   string
 	ClusterID    string // of the cluster that it is about, or whose pool
 	Generation   int64
 	Attempt      int
@@ -93,7 +94,7 @@ func (r *Runner) run(ctx context.Context, l *loop, path string, job record) (res
 // open reads the Job's input and opens its log.
 func (r *Runner) open(path string, job record) (Job, *os.File, error) {
 	in := Job{
-		Name: job.Name, Adapter: job.Identity.Adapter, ResourceType: job.Identity.ResourceType, Generation: job.Identity.Generation,
+		Name: job.Name, Adapter: job.Identity.Adapter, ResourceType: job.Identity.ResourceType, ResourceID: job.Identity.ResourceID, Generation: job.Identity.Generation,
 		Attempt: job.Identity.Attempt, Mode: job.Identity.Mode, Dir: path,
 	}
 	if err := read(filepath.Join(path, jobspec.File(fleet.Clusters)), &in.Cluster); err != nil {
