@@ -210,6 +210,34 @@ func TestRequestsAreWhatTheContractSays(t *testing.T) {
 			_, err := c.Due(ctx, fleet.Clusters, client.DueOptions{Backoff: fleet.Backoff{NotReady: 10 * time.Second, Ready: 30 * time.Minute}})
 			return err
 		}, sent{"GET", "/v1/clusters?backoffNotReady=10s&backoffReady=30m0s&due=true&view=brief", "", ""}},
+		"a list that is counted": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.List(ctx, fleet.Clusters, client.ListOptions{Count: true})
+			return err
+		}, sent{"GET", "/v1/clusters?count=true", "", ""}},
+		"hold a shard": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.HoldShard(ctx, "one", fleet.NewShard{Holder: "h", ResourceType: fleet.Clusters, BackoffNotReady: "1s", BackoffReady: "2s", PollInterval: "3s"})
+			return err
+		}, sent{"PUT", "/v1/shards/one", "application/json", `{"holder":"h","resourceType":"clusters","selector":"","backoffNotReady":"1s","backoffReady":"2s","pollInterval":"3s"}`}},
+		"read a shard": {func(ctx context.Context, c *client.Client) error { _, err := c.Shard(ctx, "one"); return err },
+			sent{"GET", "/v1/shards/one", "", ""}},
+		"list shards": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.Shards(ctx, fleet.Clusters, 5, "c")
+			return err
+		}, sent{"GET", "/v1/shards?continue=c&limit=5&resourceType=clusters", "", ""}},
+		"release a shard": {func(ctx context.Context, c *client.Client) error { return c.ReleaseShard(ctx, "one", "h") },
+			sent{"DELETE", "/v1/shards/one?holder=h", "", ""}},
+		"coverage": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.Coverage(ctx, fleet.Clusters)
+			return err
+		},
+			sent{"GET", "/v1/shards/coverage?resourceType=clusters", "", ""}},
+		"audit": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.Audit(ctx, client.AuditOptions{Principal: "p", Action: fleet.ActionDelete, ResourceType: "clusters", ResourceID: "i",
+				Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Limit: 5})
+			return err
+		}, sent{"GET", "/v1/audit?action=delete&limit=5&principal=p&resourceId=i&resourceType=clusters&since=2026-01-02T03%3A04%3A05Z", "", ""}},
+		"schema": {func(ctx context.Context, c *client.Client) error { _, err := c.Schema(ctx, fleet.Clusters); return err },
+			sent{"GET", "/v1/schemas/clusters", "", ""}},
 		"published": {func(ctx context.Context, c *client.Client) error {
 			return c.Published(ctx, fleet.Clusters, fleet.Published{Tokens: []string{"t"}, BackoffNotReady: "1s", BackoffReady: "2s"})
 		}, sent{"POST", "/v1/clusters/published", "application/json", `{"tokens":["t"],"backoffNotReady":"1s","backoffReady":"2s"}`}},

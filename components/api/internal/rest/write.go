@@ -60,5 +60,5 @@ func send(w http.ResponseWriter, status int, media string, body []byte) {
 	w.Header().Set("Content-Type", media)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // whoever asked has gone
+	_, _ = w.Write(body) //nolint:gosec // JSON, and nosniff is set; who asked may have gone
 }
