@@ -27,6 +27,7 @@ func TestScheduleDue(t *testing.T) {
 		{"woken is due at its moment", Schedule{Base: base, WakeAt: base, WakeReason: Requested}, base, Requested},
 		{"woken is not due before its moment", Schedule{Base: base, WakeAt: base.Add(1), WakeReason: Retry}, base, ""},
 		{"woken and expired is woken", Schedule{Base: base, WakeAt: base, WakeReason: Retry}, base.Add(time.Hour), Retry},
+		{"parked is never due", Schedule{Base: base, WakeAt: base, WakeReason: Requested, Parked: true}, base.Add(time.Hour), ""},
 		{"expired before a retry's moment is expired", Schedule{Base: base, WakeAt: base.Add(time.Hour), WakeReason: Retry}, base.Add(time.Minute), BackoffExpired},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -36,6 +37,26 @@ func TestScheduleDue(t *testing.T) {
 				t.Errorf("due %v, reason %q, want %q", due, got, test.want)
 			}
 		})
+	}
+}
+
+func TestScheduleParkedStaysSoUntilResumed(t *testing.T) {
+	t.Parallel()
+	woken := Schedule{Base: base, Ready: true, Repeat: 3}.Wake(base, Retry).Wake(base.Add(time.Hour), Retry)
+	parked := woken.Park()
+	if want := (Schedule{Ready: true, Wakes: 2, Parked: true}); !reflect.DeepEqual(parked, want) {
+		t.Fatalf("parked: %+v, want %+v", parked, want)
+	}
+	got := parked.Wake(base, Requested).Reported(false, base).Published(backoff, 3, true, base)
+	if want := (Schedule{Wakes: 3, Parked: true}); !reflect.DeepEqual(got, want) {
+		t.Errorf("after a wake, a report and a recording: %+v, want %+v", got, want)
+	}
+	now := base.Add(time.Minute)
+	if got, want := got.Resume(now, Deletion), (Schedule{WakeAt: now, WakeReason: Deletion, Wakes: 4, Base: now}); !reflect.DeepEqual(got, want) {
+		t.Errorf("resumed: %+v, want %+v", got, want)
+	}
+	if got, want := woken.Resume(now, Requested), woken.Wake(now, Requested); !reflect.DeepEqual(got, want) {
+		t.Errorf("what was not parked: %+v, want %+v", got, want)
 	}
 }
 

@@ -193,6 +193,34 @@ func TestRequestsAreWhatTheContractSays(t *testing.T) {
 			_, err := c.Get(ctx, fleet.Clusters, "../x?y#z")
 			return err
 		}, sent{"GET", "/v1/clusters/..%2Fx%3Fy%23z", "", ""}},
+		"create in": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.CreateIn(ctx, fleet.Clusters, "i", fleet.NodePools, fleet.NewResource{Name: "a"})
+			return err
+		}, sent{"POST", "/v1/clusters/i/nodepools", "application/json", `{"name":"a"}`}},
+		"delete with force": {func(ctx context.Context, c *client.Client) error { return c.ForceDelete(ctx, fleet.NodePools, "i") },
+			sent{"DELETE", "/v1/nodepools/i?force=true", "", ""}},
+		"pause": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.Pause(ctx, fleet.Clusters, "i", true)
+			return err
+		}, sent{"PATCH", "/v1/clusters/i", "application/merge-patch+json", `{"paused":true}`}},
+		"reconcile": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.Reconcile(ctx, fleet.Clusters, "i", "dns", "placement")
+			return err
+		}, sent{"POST", "/v1/clusters/i/reconcile?adapter=dns%2Cplacement", "", ""}},
+		"reconcile whatever failed": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.Reconcile(ctx, fleet.Clusters, "i")
+			return err
+		}, sent{"POST", "/v1/clusters/i/reconcile", "", ""}},
+		"pools of an owner": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.List(ctx, fleet.NodePools, client.ListOptions{Owner: "o"})
+			return err
+		}, sent{"GET", "/v1/nodepools?owner=o", "", ""}},
+		"register": {func(ctx context.Context, c *client.Client) error {
+			_, err := c.Register(ctx, "dns", fleet.NewAdapterInstance{Instance: "a/b", ResourceTypes: []fleet.ResourceType{fleet.Clusters}})
+			return err
+		}, sent{"PUT", "/v1/adapters/dns", "application/json", `{"instance":"a/b","resourceTypes":["clusters"]}`}},
+		"unregister": {func(ctx context.Context, c *client.Client) error { return c.Unregister(ctx, "dns", "a/b") },
+			sent{"DELETE", "/v1/adapters/dns?instance=a%2Fb", "", ""}},
 		"nor can dots": {func(ctx context.Context, c *client.Client) error { return c.Delete(ctx, fleet.Clusters, "..") },
 			sent{"DELETE", "/v1/clusters/-..", "", ""}},
 		"nor can nothing": {func(ctx context.Context, c *client.Client) error { return c.Delete(ctx, fleet.Clusters, "") },

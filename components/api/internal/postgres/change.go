@@ -91,6 +91,9 @@ func (s *Store) Patch(ctx context.Context, t fleet.TypeInfo, sc Scope, id string
 	return out, nil
 }
 
+// maxLabels is how many labels a resource may have.
+const maxLabels = 64
+
 // inherit returns labels with the shard-key label of the owner, whose labels
 // (or at least that one) are given. To set another one is fleet.Invalid.
 func (s *Store) inherit(owner, labels map[string]string, t fleet.TypeInfo) (map[string]string, error) {
@@ -102,6 +105,9 @@ func (s *Store) inherit(owner, labels map[string]string, t fleet.TypeInfo) (map[
 	}
 	if !has || set {
 		return labels, nil
+	}
+	if len(labels) >= maxLabels {
+		return nil, invalid("/labels", "has %d labels; with %s, which is inherited, at most %d are allowed", len(labels), s.shardKey, maxLabels)
 	}
 	out := map[string]string{s.shardKey: value}
 	maps.Copy(out, labels)
@@ -184,6 +190,9 @@ func (s *Store) relabel(ctx context.Context, l locked, labels map[string]string)
 		delete(inherited, s.shardKey)
 		if has {
 			inherited[s.shardKey] = value
+		}
+		if len(inherited) > maxLabels {
+			return fleet.Errorf(fleet.Conflict, "%s inherits %s and would have more than %d labels; take one away first", child.title(), s.shardKey, maxLabels)
 		}
 		if err := child.follow(ctx, inherited, value); err != nil {
 			return err

@@ -16,9 +16,14 @@ import (
 // walkDue reads every page of a due list.
 func walkDue(t testing.TB, s *Store, q DueQuery) []fleet.DueItem {
 	t.Helper()
+	return walkDueOf(t, s, clusters, q)
+}
+
+func walkDueOf(t testing.TB, s *Store, kind fleet.TypeInfo, q DueQuery) []fleet.DueItem {
+	t.Helper()
 	var items []fleet.DueItem
 	for {
-		page, err := s.Due(t.Context(), clusters, q)
+		page, err := s.Due(t.Context(), kind, q)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"cmp"
-	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ type modelled struct {
 	id       string
 	labels   map[string]string
 	schedule fleet.Schedule
+	required []string
 	paused   bool
 	deleting bool
 	worked   bool // more than Pending was reported
@@ -44,11 +44,11 @@ func (m *modelled) complete(adapters ...string) bool {
 	return true
 }
 
-func (m *modelled) ready() bool { return !m.deleting && m.complete(required...) }
+func (m *modelled) ready() bool { return !m.deleting && m.complete(m.required...) }
 
 // over says whether the deletion is: extra takes part once it was heard.
 func (m *modelled) over() bool {
-	part := required
+	part := m.required
 	if m.heard["extra"] {
 		part = append(part[:len(part):len(part)], "extra")
 	}
@@ -67,6 +67,8 @@ type world struct {
 	t         *testing.T
 	s         *Store
 	r         *rand.Rand
+	kind      fleet.TypeInfo
+	owners    map[string]string // ids of clusters by region, for what has owners
 	resources []*modelled
 	tokens    []read
 }
@@ -78,11 +80,20 @@ var regions = []string{"us-east", "eu-west", "ap-south"}
 // are moved in whole hours, so that the seconds that the test takes decide nothing.
 func TestScheduleIsWhatThePureFunctionsSay(t *testing.T) {
 	t.Parallel()
+	for _, kind := range fleet.Types() {
+		t.Run(string(kind.Type), func(t *testing.T) {
+			t.Parallel()
+			liveThrough(t, kind)
+		})
+	}
+}
+
+func liveThrough(t *testing.T, kind fleet.TypeInfo) {
 	for range rounds(t) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
-		w := &world{t: t, s: open(t), r: rand.New(rand.NewPCG(seed, 0))}
-		register(t, w.s, "extra", fleet.NewAdapterInstance{ResourceTypes: ofClusters, HasDeletion: true})
+		w := &world{t: t, s: open(t), r: rand.New(rand.NewPCG(seed, 0)), kind: kind, owners: map[string]string{}}
+		register(t, w.s, "extra", fleet.NewAdapterInstance{ResourceTypes: []fleet.ResourceType{fleet.Clusters, fleet.NodePools}, HasDeletion: true})
 		for range 8 {
 			w.create()
 		}
@@ -116,184 +127,18 @@ func (w *world) labels() map[string]string {
 // check compares a row with its model.
 func (w *world) check(doing string, m *modelled) {
 	w.t.Helper()
-	if diff := gocmp.Diff(m.schedule, scheduleOf(w.t, w.s, m.id)); diff != "" {
+	if diff := gocmp.Diff(m.schedule, w.on(m).schedule()); diff != "" {
 		w.t.Errorf("after %s (-model +row):\n%s", doing, diff)
 	}
 }
 
-func (w *world) create() {
-	set := w.labels()
-	r := create(w.t, w.s, name(w.r.IntN(1<<60)), set)
-	m := &modelled{id: r.ID, labels: set, heard: map[string]bool{}, reports: map[string]said{}}
-	m.schedule = fleet.Schedule{Base: r.CreatedAt.Time}.Wake(r.CreatedAt.Time, fleet.GenerationChanged)
-	w.resources = append(w.resources, m)
-	w.check("create", m)
-}
-
-func (w *world) delete() {
-	if len(w.resources) < 6 {
-		return
-	}
-	m, force := w.any(), w.r.IntN(3) == 0
-	got, err := w.s.Delete(w.t.Context(), clusters, all, m.id, Removal{Force: force})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if gone := force || !m.deleting && !m.worked; gone != (got.DeletedAt != nil) {
-		w.t.Fatalf("deleted with force %v, worked %v: %+v", force, m.worked, got)
-	} else if gone {
-		w.bury(m)
-		return
-	}
-	if !m.deleting {
-		m.deleting, m.paused, m.reports = true, false, map[string]said{}
-		m.schedule.Ready = false
-		m.schedule = m.schedule.Resume(got.DeletionAt.Time, fleet.Deletion)
-	}
-	w.check("delete", m)
-}
-
-// bury forgets what became a tombstone, and sees that it did.
-func (w *world) bury(m *modelled) {
-	if get(w.t, w.s, m.id).Status.Phase != fleet.Deleted {
-		w.t.Errorf("%s is no tombstone", m.id)
-	}
-	w.resources = slices.DeleteFunc(w.resources, func(o *modelled) bool { return o == m })
-}
-
-func (w *world) report() {
-	m := w.any()
-	n := fleet.NewReport{
-		AdapterName: pickOne(w.r, append(required, "extra")),
-		Phase:       pickOne(w.r, []fleet.ReportPhase{pending, running, complete, complete, failed}),
-		Message:     pickOne(w.r, []string{"", "other"}),
-	}
-	had := m.reports[n.AdapterName]
-	if n.Attempt = max(had.attempt, 1); w.r.IntN(4) == 0 {
-		n.Attempt++
-	}
-	if w.r.IntN(3) == 0 {
-		n.RetryAfter = pickOne(w.r, []string{"0s", "1h", "5h"})
-	}
-	got, err := w.s.Report(w.t.Context(), clusters, all, m.id, n)
-	if n.Attempt == had.attempt && had.phase.Final() && !n.Phase.Final() || n.Attempt <= had.base && n.Phase != pending {
-		wantCode(w.t, err, fleet.Superseded)
-		w.check("a refused report", m)
-		return
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	m.reports[n.AdapterName] = said{n.Phase, n.Attempt, had.base}
-	m.heard[n.AdapterName] = true
-	m.worked = m.worked || n.Phase != pending
-	if m.over() {
-		w.bury(m)
-		return
-	}
-	at := got.LastReportedAt.Time
-	m.schedule = m.schedule.Reported(m.ready(), at)
-	if n.RetryAfter != "" {
-		d, _ := time.ParseDuration(n.RetryAfter)
-		m.schedule = m.schedule.Wake(at.Add(d), fleet.Retry)
-	}
-	if n.Phase == complete && had.phase != complete && !m.ready() {
-		m.schedule = m.schedule.Wake(at, fleet.AdapterCompleted)
-	}
-	w.check("report", m)
-}
-
-func (w *world) patchSpec() {
-	m := w.any()
-	r, ok := w.patch(m, func(d *Desired) { d.Spec = json.RawMessage(`{"n":` + mustJSON(w.r.IntN(1<<60)) + `}`) })
-	if ok {
-		m.reports = map[string]said{}
-		m.schedule.Ready = false
-		m.schedule = m.schedule.Wake(r.UpdatedAt.Time, fleet.GenerationChanged)
-	}
-	w.check("a new spec", m)
-}
-
-// patch changes a resource, unless it is being deleted.
-func (w *world) patch(m *modelled, change func(*Desired)) (fleet.Resource, bool) {
-	r, err := on{w.t, w.s, clusters, m.id}.patch(change)
-	if m.deleting {
-		wantCode(w.t, err, fleet.Conflict)
-		return r, false
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return r, true
-}
-
-func (w *world) patchLabels() {
-	m := w.any()
-	set := w.labels()
-	r, ok := w.patch(m, func(d *Desired) { d.Labels = set })
-	if ok && !gocmp.Equal(set, m.labels) {
-		m.labels = set
-		m.schedule = m.schedule.Wake(r.UpdatedAt.Time, fleet.Requested)
-	}
-	w.check("new labels", m)
-}
-
-func (w *world) pause() {
-	m := w.any()
-	paused := w.r.IntN(2) == 0
-	r, ok := w.patch(m, func(d *Desired) { d.Paused = paused })
-	switch {
-	case !ok || paused == m.paused:
-	case paused:
-		m.paused, m.schedule = true, m.schedule.Park()
-	default:
-		m.paused, m.schedule = false, m.schedule.Resume(r.UpdatedAt.Time, fleet.Requested)
-	}
-	w.check("a pause", m)
-}
-
-func (w *world) reconcile() {
-	m := w.any()
-	var named []string
-	if w.r.IntN(2) == 0 {
-		named = []string{pickOne(w.r, required)}
-	}
-	_, err := w.s.Reconcile(w.t.Context(), clusters, all, m.id, named)
-	if m.paused {
-		wantCode(w.t, err, fleet.Conflict)
-		w.check("a refused request", m)
-		return
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	anyFailed := false
-	for _, r := range m.reports {
-		anyFailed = anyFailed || r.phase == failed
-	}
-	var at time.Time
-	if err := w.s.db.GetContext(w.t.Context(), &at, `SELECT touched_at FROM clusters WHERE id = $1`, m.id); err != nil {
-		w.t.Fatal(err)
-	}
-	taken := false
-	for adapter, r := range m.reports {
-		if len(named) > 0 && !slices.Contains(named, adapter) || !r.phase.Final() || len(named) == 0 && anyFailed && r.phase != failed {
-			continue
-		}
-		m.reports[adapter], taken = said{pending, r.attempt, r.attempt}, true
-	}
-	if taken {
-		m.schedule = m.schedule.Reported(m.ready(), at.UTC())
-	}
-	m.schedule = m.schedule.Wake(at.UTC(), fleet.Requested)
-	w.check("a request", m)
-}
+func (w *world) on(m *modelled) on { return on{w.t, w.s, w.kind, m.id} }
 
 // age lets hours pass for one row.
 func (w *world) age() {
 	m := w.any()
 	d := time.Duration(w.r.IntN(4)) * time.Hour
-	if _, err := w.s.db.ExecContext(w.t.Context(), `UPDATE schedule SET base = base - $2 * interval '1 hour', wake_at = wake_at - $2 * interval '1 hour',
+	if _, err := w.s.db.ExecContext(w.t.Context(), `UPDATE `+byType[w.kind.Type].schedule+` SET base = base - $2 * interval '1 hour', wake_at = wake_at - $2 * interval '1 hour',
 		later = (SELECT array_agg(m - $2 * interval '1 hour') FROM unnest(later) m) WHERE id = $1`, m.id, int(d/time.Hour)); err != nil {
 		w.t.Fatal(err)
 	}
@@ -327,7 +172,7 @@ func (w *world) due() {
 	}
 	q := DueQuery{Selector: selector, Backoff: w.backoff(), Limit: 1 + w.r.IntN(20)}
 	q.Woken, q.Expired = w.r.IntN(3) > 0, w.r.IntN(3) > 0
-	items := walkDue(w.t, w.s, q)
+	items := walkDueOf(w.t, w.s, w.kind, q)
 	at := now(w.t, w.s)
 	want := w.expected(q, at)
 	got := []string{}
@@ -387,7 +232,7 @@ func (w *world) publish() {
 		newest[k.id] = k
 	}
 	before := now(w.t, w.s)
-	if err := w.s.Published(w.t.Context(), clusters, tokens, b); err != nil {
+	if err := w.s.Published(w.t.Context(), w.kind, tokens, b); err != nil {
 		w.t.Fatal(err)
 	}
 	after := now(w.t, w.s)
@@ -397,7 +242,7 @@ func (w *world) publish() {
 			w.check("publishing others", m)
 			continue
 		}
-		at := scheduleOf(w.t, w.s, m.id).Base // its moment is not told, but follows from the new base
+		at := w.on(m).schedule().Base // its moment is not told, but follows from the new base
 		if !m.schedule.Ready {
 			at = at.Add(-b.NotReady * time.Duration(1<<m.schedule.Repeat-1))
 		}
