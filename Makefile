@@ -37,6 +37,10 @@ bench: ## Measure the due query and lists at BENCH_ROWS (1,000,000) rows against
 	@cd components/api && go test -run '^$$' -bench '^BenchmarkDue$$' -benchtime 1x -timeout 1h ./internal/postgres
 	@cd components/api && go test -run '^$$' -bench '^BenchmarkList$$' -benchtime 1x -timeout 1h ./internal/rest
 
+.PHONY: mutants
+mutants: ## Break the promises of the RabbitMQ driver one by one; its tests must notice each
+	@cd libs/broker/rabbitmq && go test -tags mutants -run '^TestMutantsAreCaught$$' -timeout 1h -v . | grep -E '^ *---|^(ok|FAIL)|mutants_test'
+
 .PHONY: lint
 lint: $(LINT) ## Check formatting, go vet and the linters
 	@for m in $(MODULES); do echo "lint $${m#$(CURDIR)/}"; (cd $$m && $(CURDIR)/$(LINT) run ./...) || exit 1; done

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -119,10 +120,19 @@ func subscriptions(a v1alpha1.AdapterConfig, concurrency int) []SubscriptionSpec
 		}
 		if info.Type != fleet.Clusters {
 			s.Subscription += "-" + t
+			s.Broker = ofType(s.Broker, info.Type)
 		}
 		all = append(all, s)
 	}
 	return all
+}
+
+// ofType is where the events of a resource type are, on a broker where the
+// configuration says where: "clusters" stands for the type.
+func ofType(b v1alpha1.SubscriberBroker, t fleet.ResourceType) v1alpha1.SubscriberBroker {
+	b.Exchange = strings.ReplaceAll(b.Exchange, string(fleet.Clusters), string(t))
+	b.RoutingKey = strings.ReplaceAll(b.RoutingKey, string(fleet.Clusters), string(t))
+	return b
 }
 
 // Subscriptions lists what Run subscribes to.

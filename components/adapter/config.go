@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/hyperfleet/hyperfleet/libs/apis/v1alpha1"
+	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
 )
@@ -82,6 +83,9 @@ func (c Config) resolve() (v1alpha1.AdapterConfig, error) {
 	for i, name := range a.Spec.ResourceTypes {
 		if _, known := fleet.ResourceType(name).Info(); !known {
 			problems = append(problems, fmt.Errorf("AdapterConfig %q: spec.resourceTypes[%d]: there is no resource type %q", a.Name, i, name))
+		}
+		if b := a.Spec.Broker; b != nil && b.Type == broker.TypeRabbitMQ && name != string(fleet.Clusters) && *b == ofType(*b, fleet.ResourceType(name)) {
+			problems = append(problems, fmt.Errorf("AdapterConfig %q: spec.broker: exchange or routingKey must name clusters, for which %s is put when it subscribes to those", a.Name, name))
 		}
 	}
 	if a.Spec.HyperfleetAPI.URL == "" {

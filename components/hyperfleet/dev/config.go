@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
 
@@ -18,11 +19,15 @@ type Config struct {
 	DatabaseURL service.Secret // "" = a private PostgreSQL in the data directory
 	Demo        bool           // create three clusters to watch
 	Out         io.Writer      // banner and timeline
+
+	Broker  string                 // "stub" or "", "rabbitmq", "pubsub"
+	Brokers broker.Settings        // of one that is not in memory
+	Drivers map[string]broker.Open // of those that the program has beside the one in memory
 }
 
 // DefaultConfig returns what `hyperfleet dev` runs without arguments.
 func DefaultConfig(out io.Writer) Config {
-	return Config{Listen: "127.0.0.1:8080", Out: out}
+	return Config{Listen: "127.0.0.1:8080", Broker: broker.TypeStub, Out: out}
 }
 
 // Validate names every problem of c.
@@ -35,7 +40,7 @@ func (c Config) Validate() error {
 		!strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
 		problems = append(problems, errors.New("--database-url: want postgres://user:password@host:port/database"))
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, c.validateBroker())...)
 }
 
 // nextPort returns addr with the port after it; the port 0, "any", stays.

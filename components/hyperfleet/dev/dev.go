@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/hyperfleet/hyperfleet/libs/broker/stub"
+	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
 	"github.com/hyperfleet/hyperfleet/libs/service"
@@ -33,7 +33,7 @@ type stack struct {
 	logFile     *os.File
 	registry    *prometheus.Registry
 	health      *service.Health
-	broker      *stub.Broker
+	brokers     *broker.Drivers
 	issuer      *issuer
 	token       string         // of an admin, for the user
 	client      *client.Client // of the demo
@@ -48,7 +48,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	s := &stack{cfg: cfg, registry: prometheus.NewRegistry(), health: service.NewHealth(), broker: stub.New()}
+	s := &stack{cfg: cfg, registry: prometheus.NewRegistry(), health: service.NewHealth()}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(ctx); err != nil {
 		return unlessStopped(ctx, err)
@@ -70,6 +70,7 @@ func (s *stack) open(ctx context.Context) error {
 	}
 	s.timeline = newTimeline(s.cfg.Out, slog.NewJSONHandler(s.logFile, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.log = slog.New(s.timeline)
+	s.brokers = s.openBrokers()
 	if err := s.openDatabase(ctx); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 // Package dev is the whole of HyperFleet in one process: a private PostgreSQL,
-// the API, an in-memory broker, four sentinels (of clusters and of node pools, in
-// two regions), five adapters and their jobs.
+// the API, a broker (in memory unless told otherwise), four sentinels (of clusters
+// and of node pools, in two regions), five adapters and their jobs.
 //
 // It composes the components' faces and adds nothing of its own but the
 // banner, dev.env and the timeline, so that what runs here is what runs in

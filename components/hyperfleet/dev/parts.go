@@ -14,7 +14,6 @@ import (
 	"github.com/hyperfleet/hyperfleet/components/jobs"
 	"github.com/hyperfleet/hyperfleet/components/sentinel"
 	"github.com/hyperfleet/hyperfleet/libs/apis/v1alpha1"
-	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
 	"github.com/hyperfleet/hyperfleet/libs/service"
@@ -186,11 +185,15 @@ func (s *stack) newWorkers() ([]service.Part, error) {
 	var parts []service.Part
 	runner := adapter.NewDirRunner(s.dir.join("jobs"), s.runJob, s.log)
 	for _, cfg := range adapters {
+		s.cfg.subscribeAt(&cfg)
 		a, err := s.newAdapter(cfg, runner)
 		if err != nil {
 			return nil, err
 		}
 		parts = append(parts, service.Part{Name: cfg.Name, Run: a.Run})
+	}
+	for i := range sentinels {
+		s.cfg.publishAt(&sentinels[i])
 	}
 	watcher, err := s.newSentinel(sentinels)
 	if err != nil {
@@ -207,19 +210,20 @@ func (s *stack) newAdapter(cfg v1alpha1.AdapterConfig, runner adapter.Runner) (*
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	subscribe := func(_ context.Context, spec adapter.SubscriptionSpec) (broker.Subscriber, error) {
-		return s.broker.Subscriber(spec.Topic, spec.Subscription, spec.Limits), nil
-	}
 	name := cfg.Spec.AdapterType
+	subscribe := adapter.SubscriberFrom(s.brokers)
 	a, err := adapter.New(c, adapter.Deps{
-		Log: s.log, Registry: s.registry, Health: s.health, Subscriber: subscribe, Runner: runner,
+		Log: s.log, Registry: s.registry, Health: s.health, Runner: runner,
+		Subscriber: subscribe, DeadLetters: adapter.DeadLettersFrom(s.brokers),
 		Transport: client.Bearer(s.transport, s.issuer.tokens("adapter-"+name, holder{Role: "adapter", Adapter: name})),
 	})
 	if err != nil {
 		return nil, err
 	}
 	for _, spec := range a.Subscriptions() {
-		s.broker.Subscriber(spec.Topic, spec.Subscription, broker.Limits{})
+		if _, err := subscribe(context.Background(), spec); err != nil {
+			return nil, err
+		}
 	}
 	return a, nil
 }
@@ -230,9 +234,7 @@ func (s *stack) newSentinel(configs []v1alpha1.SentinelConfig) (*sentinel.Sentin
 	return sentinel.New(c, sentinel.Deps{
 		Log: s.log, Registry: s.registry, Health: s.health,
 		Transport: client.Bearer(s.transport, s.issuer.tokens("sentinel", holder{Role: "sentinel"})),
-		Publisher: func(_ context.Context, c v1alpha1.SentinelConfig) (broker.Publisher, error) {
-			return s.broker.Publisher(c.Spec.Broker.Topic), nil
-		},
+		Publisher: sentinel.PublisherFrom(s.brokers),
 	})
 }
 

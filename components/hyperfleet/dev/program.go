@@ -16,6 +16,8 @@ func Program(c *Config) service.Program {
 			s.Flags.StringVar(&c.DataDir, "data-dir", c.DataDir, "directory that keeps the data (default: a temporary one)")
 			s.Flags.Var(&c.DatabaseURL, "database-url", "PostgreSQL to use (default: a private one in the data directory)")
 			s.Flags.BoolVar(&c.Demo, "demo", c.Demo, "create three clusters to watch")
+			s.Flags.StringVar(&c.Broker, "broker", c.Broker, "broker to use: stub (in memory), rabbitmq (at --broker-url) or pubsub (at PUBSUB_EMULATOR_HOST)")
+			c.Brokers.Declare(s.Flags)
 		},
 		Validate: func() error { return c.Validate() },
 		Run:      func(ctx context.Context) error { return Run(ctx, *c) },

@@ -112,7 +112,7 @@ func driven(b *testing.B, p broker.Publisher, n int) time.Duration {
 // BenchmarkPublish compares confirmed publishing with the bare client's: the
 // same message, topology and window, turn and turn about.
 func BenchmarkPublish(b *testing.B) {
-	const n, turns = 20_000, 3
+	const n, turns = 20_000, 7
 	for _, queues := range []int{1, 5} {
 		b.Run(fmt.Sprintf("queues=%d", queues), func(b *testing.B) {
 			h, topic := benched(b), fmt.Sprintf("bench.publish.%d", queues)
@@ -124,26 +124,36 @@ func BenchmarkPublish(b *testing.B) {
 				b.Fatal(err)
 			}
 			p := h.Publisher(topic)
-			send := n / queues
+			send := n
+			if queues > 1 {
+				send = n / 2
+			}
 			driven(b, p, 1000) // connected, and the node is warm
 			for b.Loop() {
-				var alone, ours []float64
-				for range turns {
+				var alone, ours, ratios []float64
+				for i := range turns {
 					emptied(b, h, h.names...)
 					alone = append(alone, float64(send)/bare(b, h, topic, send, message).Seconds())
 					emptied(b, h, h.names...)
 					ours = append(ours, float64(send)/driven(b, p, send).Seconds())
+					ratios = append(ratios, ours[i]/alone[i])
 				}
-				best, got := slices.Max(alone), slices.Max(ours)
-				b.ReportMetric(best, "bare/s")
-				b.ReportMetric(got, "driver/s")
-				b.ReportMetric(got/best, "ratio")
-				if got < least*best {
-					b.Errorf("%.0f events/s, %.2f of the bare client's %.0f; at least %.2f is wanted", got, got/best, best, least)
+				// Of neighbours, because the machine is not equally quick at all times.
+				ratio := median(ratios)
+				b.ReportMetric(median(alone), "bare/s")
+				b.ReportMetric(median(ours), "driver/s")
+				b.ReportMetric(ratio, "ratio")
+				if ratio < least {
+					b.Errorf("%.2f of the bare client's rate; at least %.2f is wanted", ratio, least)
 				}
 			}
 		})
 	}
+}
+
+func median(of []float64) float64 {
+	slices.Sort(of)
+	return of[len(of)/2]
 }
 
 // BenchmarkLatency measures from before Publish to the handler's begin, at a
