@@ -3,8 +3,6 @@ package postgres
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -38,14 +36,7 @@ type cost struct {
 //
 //	go test -run '^$' -bench '^BenchmarkDue$' -benchtime 1x ./internal/postgres
 func BenchmarkDue(b *testing.B) {
-	large := 1_000_000
-	if text := os.Getenv("BENCH_ROWS"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 100_000 {
-			b.Fatalf("BENCH_ROWS=%q: write a number from 100000", text)
-		}
-		large = n
-	}
+	large := benchRows(b)
 	var report strings.Builder
 	table := tabwriter.NewWriter(&report, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "rows\tdue\tbare pages\tdue pages\tratio\tbare ms\tdue ms\tnothing due: pages\tms\t")
@@ -102,8 +93,12 @@ func populate(b *testing.B, s *Store, rows int) {
 		`SET statement_timeout = 0`,
 		`SET synchronous_commit = on`, // VACUUM calls nothing visible whose commit is not on disk yet
 		fmt.Sprintf(`INSERT INTO clusters (id, tenant, name, spec, status, labels, generation, desired_version, reports_version, created_at, updated_at, touched_at)
-			SELECT gen_random_uuid(), 'default', 'c-' || n, '{}', '{"phase":"Ready"}', jsonb_build_object('region', 'region-' || n %% 4),
-				1, 1, 1, now(), now(), now() FROM generate_series(1, %d) n`, rows),
+			SELECT first_id(now() - (%[1]d - n) * interval '1 millisecond'), 'default', 'c-' || n,
+				jsonb_build_object('provider', 'aws', 'version', '4.20.1', 'region', 'region-' || n %% 4, 'note', repeat(md5(n::text), 12)),
+				'{"phase":"Ready","adapters":[],"conditions":[],"observedGeneration":0,"lastTransitionTime":"2026-01-02T03:04:05.000000Z"}',
+				jsonb_build_object('region', 'region-' || n %% 4, 'env', CASE WHEN n %% 100 = 0 THEN 'prod' ELSE 'dev' END)
+					|| CASE WHEN n %% 200 = 0 THEN '{"canary":"yes"}' ELSE '{}'::jsonb END,
+				1, 1, 1, now(), now(), now() FROM generate_series(1, %[1]d) n`, rows),
 		fmt.Sprintf(`INSERT INTO schedule (id, shard_key, ready, base, wakes, repeat, generation, phase, transitioned_at, labels)
 			SELECT id, labels->>'region', n %% 10 <> 1 AND n > 4 * %[1]d, now() - random() * interval '5 minutes'
 					- CASE WHEN n <= 4 * %[1]d AND n %% 4 = 1 THEN interval '1 hour' ELSE interval '0' END,
