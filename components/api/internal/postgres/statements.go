@@ -102,7 +102,7 @@ func (p *statements) find(text string) (kept, bool) {
 // connection, so it must not be called by who holds one.
 func (p *statements) get(ctx context.Context, text string) (kept, error) {
 	found, full := p.find(text)
-	if found.Stmt != nil || full || p.unprepared {
+	if found.Stmt != nil || full || p.unprepared || text == "" {
 		return found, nil
 	}
 	stmt, err := p.db.PreparexContext(ctx, text)
@@ -135,17 +135,13 @@ func (p *statements) read(ctx context.Context, dest any, text string, args ...an
 }
 
 // rows runs a query outside of any transaction and shows its rows to each, one
-// by one, until that says to stop.
+// by one, until that says to stop. It is planned for its arguments every time:
+// whether an index helps depends on what a selector selects, and beside a page
+// of rows a plan costs nothing.
 func (p *statements) rows(ctx context.Context, text string, args []any, each func(*sqlx.Rows) (bool, error)) error {
 	var torn error // what began is not begun again
-	err := p.run(ctx, text, func(ctx context.Context, stmt kept) error {
-		var rows *sqlx.Rows
-		var err error
-		if stmt.Stmt == nil {
-			rows, err = p.db.QueryxContext(ctx, text, args...)
-		} else {
-			rows, err = stmt.QueryxContext(ctx, args...)
-		}
+	err := p.run(ctx, "", func(ctx context.Context, _ kept) error {
+		rows, err := p.db.QueryxContext(ctx, text, args...)
 		if err != nil {
 			return err
 		}
@@ -177,6 +173,8 @@ func (p *statements) exec(ctx context.Context, text string, args ...any) error {
 	})
 }
 
+// run does something once a connection may be taken, with text prepared; "" is
+// not.
 func (p *statements) run(ctx context.Context, text string, once func(context.Context, kept) error) error {
 	return again(ctx, func(ctx context.Context) error {
 		release, err := p.acquire(ctx)

@@ -129,7 +129,11 @@ func answerOf(m *submission) string {
 	if m.err != nil {
 		return string(fleet.ErrorCode(m.err))
 	}
-	return fmt.Sprint(m.folded, m.before, m.after, m.out.AdapterName, m.out.Phase, m.out.Message, string(m.out.Data), m.out.ObservedGeneration,
+	moved := "" // what goes alone goes after its group, which may have moved the phase
+	if m.before != m.after {
+		moved = fmt.Sprint(m.before, m.after)
+	}
+	return fmt.Sprint(m.folded, moved, m.out.AdapterName, m.out.Phase, m.out.Message, string(m.out.Data), m.out.ObservedGeneration,
 		m.out.Attempt, m.out.AttemptBase, m.out.Reports, m.out.RetryAt != nil)
 }
 
