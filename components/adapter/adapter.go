@@ -46,7 +46,14 @@ type SubscriptionSpec struct {
 }
 
 // Runner runs Jobs: see [NewDirRunner].
-type Runner = handle.Runner
+type Runner interface {
+	handle.Runner
+	// Run runs the adapter's Jobs until ctx ends, those of earlier processes
+	// included. Each end is given to ended until that returns nil, across restarts.
+	Run(ctx context.Context, adapter string, ended func(context.Context, jobspec.End) error) error
+	// InFlight counts the adapter's Jobs whose end was not taken yet.
+	InFlight(adapter string) int
+}
 
 // Adapter is one adapter, ready to run.
 type Adapter struct {

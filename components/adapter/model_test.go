@@ -322,7 +322,6 @@ func (p *modelProcess) Ensure(ctx context.Context, j jobspec.Job) (bool, error) 
 	return created, err
 }
 
-func (p *modelProcess) Run(context.Context, string, func(context.Context, jobspec.End) error) error {
-	return nil
+func (p *modelProcess) Cancel(adapter string, t fleet.ResourceType, id string, before int64) bool {
+	return p.runner.Cancel(adapter, t, id, before)
 }
-func (p *modelProcess) InFlight(string) int { return 0 }

@@ -13,7 +13,7 @@ import (
 )
 
 // errSuperseded says that there is a Job for a newer generation.
-var errSuperseded = errors.New("there is a job for a newer generation")
+var errSuperseded = errors.New("a newer generation needs it no more")
 
 // resource is what a Job is about.
 type resource struct {
@@ -71,6 +71,30 @@ func (l *loop) queue(id jobspec.Identity) *attended {
 		}
 	}
 	return a
+}
+
+// Cancel cancels the adapter's Jobs of a resource for generations before the
+// given one, and says whether none of them runs any more.
+func (r *Runner) Cancel(adapter string, t fleet.ResourceType, id string, before int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.loops[adapter]
+	if l == nil {
+		return true
+	}
+	stopped := true
+	for _, a := range l.active {
+		if a.resource != (resource{t, id}) || a.generation >= before {
+			continue
+		}
+		a.cancel(errSuperseded)
+		select {
+		case <-a.stopped:
+		default:
+			stopped = false
+		}
+	}
+	return stopped
 }
 
 // see runs the Job at path unless it has a result, and delivers its end. A Job

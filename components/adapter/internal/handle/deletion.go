@@ -20,6 +20,9 @@ func (h *Handler) finalise(ctx context.Context, e fleet.ReconcileEvent, r fleet.
 		h.log.Debug("deletion waits", "cluster", r.ID, "reason", reason)
 		return h.pend(ctx, e, r, p, reason)
 	}
+	if !h.runner.Cancel(h.adapter, e.ResourceType, r.ID, r.Generation) {
+		return h.pend(ctx, e, r, p, "deletion waits for a job that is being cancelled")
+	}
 	return h.settle(ctx, e, "report Complete", h.report(ctx, e.ResourceType, r.ID, fleet.NewReport{
 		Phase: fleet.ReportComplete, Message: "nothing to do for the deletion",
 		ObservedGeneration: r.Generation, Attempt: p.attempt, AttemptBase: p.base,

@@ -46,6 +46,8 @@ func TestDeletion(t *testing.T) {
 			broker.Acked, []string{"Complete a1: nothing to do for the deletion"}},
 		{"those who do not take part are not waited for", world{known: []fleet.Adapter{self, known("extra", true, nil, "dns")}},
 			broker.Acked, []string{"Complete a1: nothing to do for the deletion"}},
+		{"it waits for a Job of an older generation to stop", world{running: true, known: []fleet.Adapter{self}},
+			broker.Acked, []string{"Pending a1: deletion waits for a job that is being cancelled"}},
 		{"a reason that is known is not sent again", world{known: []fleet.Adapter{self, known("validation", true, both, "dns")},
 			own: &fleet.AdapterStatus{Phase: "Pending", Attempt: 1, Message: "deletion waits for validation"}}, broker.Acked, nil},
 		{"Complete is acknowledged", world{own: &fleet.AdapterStatus{Phase: "Complete", Attempt: 1}}, broker.Acked, nil},
@@ -63,6 +65,11 @@ func TestDeletion(t *testing.T) {
 			}
 			if len(w.jobs) > 0 {
 				t.Errorf("jobs %v", w.jobs)
+			}
+			for _, what := range w.cancelled {
+				if what != "dns clusters "+id+" before 2" {
+					t.Errorf("cancelled %s", what)
+				}
 			}
 		})
 	}

@@ -38,11 +38,9 @@ type Runner interface {
 	// delivered again. The error is [jobspec.ErrForeign] when something else has
 	// its name, else the runner is away.
 	Ensure(ctx context.Context, j jobspec.Job) (created bool, err error)
-	// Run runs the adapter's Jobs until ctx ends, those of earlier processes
-	// included. Each end is given to ended until that returns nil, across restarts.
-	Run(ctx context.Context, adapter string, ended func(context.Context, jobspec.End) error) error
-	// InFlight counts the adapter's Jobs whose end was not taken yet.
-	InFlight(adapter string) int
+	// Cancel cancels the adapter's Jobs of a resource for generations before the
+	// given one, and says whether none of them runs any more.
+	Cancel(adapter string, t fleet.ResourceType, id string, before int64) (stopped bool)
 }
 
 // Handler handles the events and the ended Jobs of one adapter. It is safe for

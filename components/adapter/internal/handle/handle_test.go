@@ -35,22 +35,24 @@ var eventTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // world is what a handler meets; its fields say how it answers.
 type world struct {
-	poison   string // id of the one resource that the API fails on
-	pool     bool   // the event is about a pool of the cluster
-	paused   bool
-	deleted  bool // deletion has started
-	owner    error
-	own      *fleet.AdapterStatus
-	dns      string // generation 2's phase of the dependency
-	phase    fleet.Phase
-	get      error
-	report   func(fleet.NewReport) error
-	ensure   error
-	exists   bool
-	known    []fleet.Adapter
-	adapters error
-	reports  []fleet.NewReport
-	jobs     []jobspec.Job
+	poison    string // id of the one resource that the API fails on
+	pool      bool   // the event is about a pool of the cluster
+	running   bool   // a Job of an older generation
+	cancelled []string
+	paused    bool
+	deleted   bool // deletion has started
+	owner     error
+	own       *fleet.AdapterStatus
+	dns       string // generation 2's phase of the dependency
+	phase     fleet.Phase
+	get       error
+	report    func(fleet.NewReport) error
+	ensure    error
+	exists    bool
+	known     []fleet.Adapter
+	adapters  error
+	reports   []fleet.NewReport
+	jobs      []jobspec.Job
 }
 
 func (w *world) Get(_ context.Context, typ fleet.ResourceType, id string) (fleet.Resource, error) {
@@ -96,10 +98,10 @@ func (w *world) Ensure(_ context.Context, j jobspec.Job) (bool, error) {
 	return !w.exists && w.ensure == nil, w.ensure
 }
 
-func (w *world) Run(context.Context, string, func(context.Context, jobspec.End) error) error {
-	return nil
+func (w *world) Cancel(adapter string, t fleet.ResourceType, of string, before int64) bool {
+	w.cancelled = append(w.cancelled, fmt.Sprintf("%s %s %s before %d", adapter, t, of, before))
+	return !w.running
 }
-func (w *world) InFlight(string) int { return len(w.jobs) }
 
 // phases lists what was reported, for comparison.
 func (w *world) phases() []string {
