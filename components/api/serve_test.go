@@ -3,9 +3,13 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -66,5 +70,65 @@ func TestItServesAsTheApplicationsRole(t *testing.T) {
 	}
 	if strings.Contains(log.text.String(), "permission denied") {
 		t.Errorf("it lacks rights:\n%s", log.text.String())
+	}
+}
+
+// TestStoppingLosesNothing: a stop under writes ends them in order. What was
+// answered 201 is there, and nobody is left without an answer for long.
+func TestStoppingLosesNothing(t *testing.T) {
+	url := pgdev.Database(t)
+	r := start(t, url, nil)
+	made, err := r.Create(t.Context(), fleet.Clusters, fleet.NewResource{Name: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	answered := map[string]bool{}
+	under := make(chan struct{}, 1000)
+	var writers sync.WaitGroup
+	for w := range 16 {
+		writers.Go(func() {
+			for i := range 1000 {
+				n := fleet.NewReport{AdapterName: fmt.Sprintf("a%d", w), Phase: fleet.ReportRunning, Message: fmt.Sprint(i)}
+				out, err := r.Report(t.Context(), fleet.Clusters, made.ID, n)
+				if err != nil {
+					return // it has stopped
+				}
+				mu.Lock()
+				answered[out.ID] = true
+				mu.Unlock()
+				under <- struct{}{}
+			}
+		})
+	}
+	for range 50 {
+		<-under
+	}
+	begun := time.Now()
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+	go func() { // whoever still wants to say that it was answered
+		for range under {
+		}
+	}()
+	writers.Wait()
+	close(under)
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() // a test's connection
+	for id := range answered {
+		var there bool
+		if err := db.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM statuses WHERE id = $1)`, id).Scan(&there); err != nil || !there {
+			t.Fatalf("report %s was answered and is not there: %v", id, err)
+		}
+	}
+	if len(answered) < 50 || len(answered) == 16_000 {
+		t.Errorf("%d reports were answered: it did not stop under writes", len(answered))
 	}
 }

@@ -45,7 +45,7 @@ func BenchmarkAPI(b *testing.B) {
 	x.benchLabels(table)
 	rate := x.benchReports(table)
 	x.benchDueUnderLoad(table, rate/2)
-	aligned.Flush() //nolint:errcheck // into memory
+	aligned.Flush() // into memory
 	fmt.Printf("\nthe API at %d clusters, medians of %d\n%s\n", x.rows, benchTurns, report.String())
 }
 
@@ -138,13 +138,13 @@ func (x *bench) benchList(table io.Writer) {
 	most, pages := before, 0
 	begun := time.Now()
 	walk := func(next string) string {
-		resp, err := http.DefaultClient.Do(x.request("GET", x.api.url+"/v1/clusters?limit=1000&continue="+url.QueryEscape(next), ""))
+		resp, err := x.client.Do(x.request("GET", x.api.url+"/v1/clusters?limit=1000&continue="+url.QueryEscape(next), ""))
 		if err != nil {
 			x.Fatal(err)
 		}
 		defer resp.Body.Close() // read to its end
 		text, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != 200 {
+		if err != nil || resp.StatusCode != http.StatusOK {
 			x.Fatalf("list: %s, %v", resp.Status, err)
 		}
 		found := continuation.FindSubmatch(text[max(0, len(text)-2000):])
@@ -221,12 +221,12 @@ func (x *bench) average(run func()) float64 {
 }
 
 func (x *bench) drain(path string) {
-	resp, err := http.DefaultClient.Do(x.request("GET", path, ""))
+	resp, err := x.client.Do(x.request("GET", path, ""))
 	if err != nil {
 		x.Fatal(err)
 	}
 	defer resp.Body.Close() // read to its end
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != 200 {
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
 		x.Fatalf("list: %s, %v", resp.Status, err)
 	}
 }
@@ -338,15 +338,20 @@ func (x *bench) directGroup(texts []*sql.Stmt, flight, i int) error {
 	}
 	defer tx.Rollback() // after Commit it does nothing
 	for k, args := range [][]any{{ids}, {places, ids, adapters, words, data}, {mustJSON(entries), `[]`, mustJSON(changes), maxID, 16}} {
-		rows, err := tx.StmtContext(x.Context(), texts[k]).QueryContext(x.Context(), args...)
-		if err != nil {
-			return err
-		}
-		for rows.Next() { // they are read, as the API reads them
-		}
-		if err := rows.Close(); err != nil {
+		if err := drop(tx.StmtContext(x.Context(), texts[k]).QueryContext(x.Context(), args...)); err != nil {
 			return err
 		}
 	}
 	return tx.Commit()
+}
+
+// drop reads rows, as the API reads them, and forgets them.
+func drop(rows *sql.Rows, err error) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close() // read to its end
+	for rows.Next() {
+	}
+	return rows.Err()
 }

@@ -65,6 +65,8 @@ type bench struct {
 	token string
 	api   *process
 	ids   []string // some of the fleet's
+
+	client *http.Client
 }
 
 // process is a server of the benchmark.
@@ -78,7 +80,7 @@ func newBench(b *testing.B) *bench {
 	pgdev.Database(b) // skips where there is no PostgreSQL
 	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 	defer cancel()
-	x := &bench{B: b, rows: benchRows(b), dir: b.TempDir()}
+	x := &bench{B: b, rows: benchRows(b), dir: b.TempDir(), client: &http.Client{Timeout: time.Minute}}
 	var err error
 	if x.pg, err = pgdev.Start(ctx, pgdev.Options{DataDir: filepath.Join(x.dir, "postgres"), Durable: true}); err != nil {
 		b.Fatal(err)
@@ -162,7 +164,7 @@ func (x *bench) run(pkg, listen string, args []string, env ...string) *process {
 	x.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() })
 	p := &process{cmd, "http://" + listen}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get(p.url + "/v1/clusters?limit=1") //nolint:noctx // it waits for its own server
+		resp, err := x.client.Do(x.request("GET", p.url+"/v1/clusters?limit=1", ""))
 		if err == nil {
 			_ = resp.Body.Close()
 			return p
