@@ -21,6 +21,7 @@ func (b banner) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	for _, row := range [][2]string{
 		{"API", b.apiURL},
+		{"its manual", b.apiURL + "/docs"},
 		{"metrics", b.metricsURL},
 		{"psql", b.psql},
 		{"data directory", fmt.Sprintf("%s (%s)", b.dataDir, kept)},
