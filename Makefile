@@ -33,9 +33,10 @@ soak: ## Run the violent and random tests SOAK (100) times; the result goes to d
 	[ $$result = passed ]
 
 .PHONY: bench
-bench: ## Measure the API at BENCH_ROWS (1,000,000) rows against the least that could do the same
+bench: ## Measure API (at BENCH_ROWS, 1,000,000, rows) and brokers against the least that could do the same
 	@cd components/api && go test -run '^$$' -bench '^Benchmark(Due|API)$$' -benchtime 1x -timeout 2h ./internal/postgres
 	@cd components/api && go test -run '^$$' -bench '^BenchmarkList$$' -benchtime 1x -timeout 1h ./internal/rest
+	@cd libs/broker/rabbitmq && go test -run '^$$' -bench . -benchtime 1x -timeout 1h .
 
 .PHONY: mutants
 mutants: ## Break the promises of the RabbitMQ driver one by one; its tests must notice each
