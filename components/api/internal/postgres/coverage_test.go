@@ -28,7 +28,7 @@ func TestCoverageIsWhatKubernetesSays(t *testing.T) {
 	for range rounds(t) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
-		w := &world{t: t, s: open(t), r: rand.New(rand.NewPCG(seed, 0))}
+		w := &world{t: t, s: open(t), r: rand.New(rand.NewPCG(seed, 0)), kind: clusters}
 		for range 60 {
 			w.create()
 			m := w.resources[len(w.resources)-1]

@@ -98,7 +98,7 @@ func liveThrough(t *testing.T, kind fleet.TypeInfo) {
 			w.create()
 		}
 		operations := []func(){w.create, w.report, w.report, w.report, w.patchSpec, w.patchLabels, w.age, w.age, w.age, w.due, w.due, w.publish, w.publish,
-			w.delete, w.pause, w.pause, w.reconcile}
+			w.delete, w.pause, w.pause, w.reconcile, w.createPaused}
 		for range 250 {
 			pickOne(w.r, operations)()
 			if t.Failed() {

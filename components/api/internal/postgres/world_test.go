@@ -10,9 +10,12 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-func (w *world) create() {
+func (w *world) create()       { w.born(false) }
+func (w *world) createPaused() { w.born(true) }
+
+func (w *world) born(paused bool) {
 	set := w.labels()
-	n := fleet.NewResource{Name: name(w.r.IntN(1 << 60)), Labels: set, Paused: w.r.IntN(8) == 0}
+	n := fleet.NewResource{Name: name(w.r.IntN(1 << 60)), Labels: set, Paused: paused}
 	var r fleet.Resource
 	var err error
 	if w.kind.Owner == "" {
