@@ -209,7 +209,7 @@ func TestWhatIsMissingIsNamedWithTheCommandsThatCreateIt(t *testing.T) {
 	want := []string{"there is no subscription sub", "there is no topic topic", "there is no topic sub-dead-letters",
 		"--broker-create-topology", "gcloud pubsub topics create topic --project=" + project, "gcloud pubsub subscriptions create sub "}
 	p.problem(s, "subscriber", "sub", reasonTopology, want...)
-	if err := publishOne(t, pub, "lost", time.Second); err == nil || !strings.Contains(err.Error(), "gcloud pubsub topics create topic") {
+	if err := publishOne(t, pub, "lost", ceiling); err == nil || !strings.Contains(err.Error(), "gcloud pubsub topics create topic") {
 		t.Fatalf("Publish gave %v", err)
 	}
 	f.Subscriber("topic", "sub", broker.Limits{}) // somebody creates it

@@ -17,11 +17,11 @@ import (
 // Attributes of messages.
 const (
 	attrContentType  = "content-type"            // as the Pub/Sub binding of CloudEvents says
-	attrSubscription = "hyperfleet_subscription" // on a replayed event: the one subscription it is for
-	attrReason       = "hyperfleet_reason"       // these are on dead letters
-	attrDeliveries   = "hyperfleet_deliveries"
-	attrFirst        = "hyperfleet_first_failure"
-	attrLast         = "hyperfleet_last_failure"
+	attrSubscription = "hyperfleet_subscription" // on a replayed event: the one it is for; a filter would have to quote hyphens
+	attrReason       = "hyperfleet-reason"       // these are on dead letters
+	attrDeliveries   = "hyperfleet-deliveries"
+	attrFirst        = "hyperfleet-first-failure"
+	attrLast         = "hyperfleet-last-failure"
 
 	attrForwarded = "CloudPubSubDeadLetterSourceDeliveryCount" // Pub/Sub itself gave it up
 )

@@ -14,30 +14,30 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 )
 
-// The window bounds what a publisher has under way, and so its memory: callers
-// beyond it wait before their events are even written.
-const (
-	windowBytes = 64 << 20
-	leastWeight = 256 << 10                 // of an event, however small
-	Window      = windowBytes / leastWeight // events under way at most
-)
+// Window is how many events a publisher has under way at most. Callers beyond
+// it wait before anything is done for their events.
+const Window = 256
+
+// windowBytes bounds the memory of large events that are under way.
+const windowBytes = 64 << 20
 
 type publisher struct {
 	topic  string
 	link   *link
 	routes *routes
-	window *semaphore.Weighted
+	slots  chan struct{} // one in it for each event under way
+	bytes  *semaphore.Weighted
 	closed atomic.Bool
 	state  *state
 }
 
 func newPublisher(d *driver, project, topic string) *publisher {
-	name := topicName(project, topic)
 	return &publisher{
-		topic:  name,
+		topic:  topicName(project, topic),
 		link:   &link{driver: d, project: project},
-		routes: newRoutes(name, d.create),
-		window: semaphore.NewWeighted(windowBytes),
+		routes: newRoutes(topicName(project, topic), d.create),
+		slots:  make(chan struct{}, Window),
+		bytes:  semaphore.NewWeighted(windowBytes),
 		state:  d.newState("publisher", topic),
 	}
 }
@@ -45,30 +45,49 @@ func newPublisher(d *driver, project, topic string) *publisher {
 // Publish sends e in a request of its own and waits for Pub/Sub's confirmation.
 // A try whose outcome is unknown is repeated with the same event id.
 func (p *publisher) Publish(ctx context.Context, e event.Event) error {
-	if p.closed.Load() {
-		return broker.ErrClosed
-	}
 	p.state.pending.Inc()
 	defer p.state.pending.Dec()
-	weight := min(max(leastWeight, int64(len(e.Data()))*2), windowBytes) // as data, and as a message
-	if err := p.window.Acquire(ctx, weight); err != nil {
-		return fmt.Errorf("publish event %s: %w", e.ID(), err)
+	if err := p.enter(ctx); err != nil {
+		return err
 	}
-	defer p.window.Release(weight)
-	if p.closed.Load() {
-		return broker.ErrClosed
-	}
-	m, err := encode(e)
-	if err != nil {
-		return fmt.Errorf("publish event %s: %w", e.ID(), err)
-	}
-	err = persistently(ctx, func(ctx context.Context) error {
-		return p.try(ctx, func(ctx context.Context, c *pubsub.Client) error { return publish(ctx, c, p.topic, m) })
-	})
-	if err != nil {
+	defer func() { <-p.slots }()
+	if err := p.send(ctx, e); err != nil {
 		return fmt.Errorf("publish event %s to %s: %w", e.ID(), short(p.topic), err)
 	}
 	return nil
+}
+
+// enter waits for a place in the window. It is all that those who wait need, so
+// it needs little: there may be a million.
+func (p *publisher) enter(ctx context.Context) error {
+	if p.closed.Load() {
+		return broker.ErrClosed
+	}
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("publish: the window is full of unconfirmed events: %w", ctx.Err())
+	}
+	if p.closed.Load() { // meanwhile
+		<-p.slots
+		return broker.ErrClosed
+	}
+	return nil
+}
+
+func (p *publisher) send(ctx context.Context, e event.Event) error {
+	size := min(2*int64(len(e.Data())), windowBytes) // as data, and as a message
+	if err := p.bytes.Acquire(ctx, size); err != nil {
+		return err
+	}
+	defer p.bytes.Release(size)
+	m, err := encode(e)
+	if err != nil {
+		return err
+	}
+	return persistently(ctx, func(ctx context.Context) error {
+		return p.try(ctx, func(ctx context.Context, c *pubsub.Client) error { return publish(ctx, c, p.topic, m) })
+	})
 }
 
 // try does something at the broker once, if the topic leads anywhere.
@@ -94,13 +113,23 @@ func (p *publisher) Check(ctx context.Context) error {
 	return explain(err)
 }
 
-// Close takes the whole window, which it has once nothing is under way.
+// Close waits for all that is under way: it takes every place in the window.
 func (p *publisher) Close(ctx context.Context) error {
 	p.closed.Store(true)
-	if err := p.window.Acquire(ctx, windowBytes); err != nil {
-		return fmt.Errorf("close publisher of %s: %w", short(p.topic), err)
+	for taken := range Window {
+		select {
+		case p.slots <- struct{}{}:
+			continue
+		case <-ctx.Done():
+		}
+		for range taken {
+			<-p.slots
+		}
+		return fmt.Errorf("close publisher of %s: %w", short(p.topic), ctx.Err())
 	}
-	p.window.Release(windowBytes) // whoever waits for it learns that the publisher is closed
+	for range Window { // for the next call to Close
+		<-p.slots
+	}
 	p.link.close()
 	return nil
 }

@@ -1,0 +1,238 @@
+package pubsub
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+)
+
+// least is what part of the bare client's rate the driver must reach.
+const least = 0.9
+
+// benched returns a harness without a proxy: on the emulator where it is
+// installed, else on the fake.
+func benched(b *testing.B) *harness {
+	b.Helper()
+	h := &harness{proxy: &proxy{t: b}, t: b}
+	if jar, _ := findEmulator(); jar != "" {
+		h.addr = startEmulator(b)
+		b.Log("on the emulator")
+	} else {
+		h.addr = newFake(b).target
+		b.Log("on the fake")
+	}
+	d, err := open(broker.Settings{CreateTopology: true}, broker.Deps{Log: slog.New(slog.DiscardHandler)}, h.addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	h.driver = d
+	return h
+}
+
+// published is how long n publishes take by as many callers as the window has
+// room for.
+func published(b *testing.B, n int, publish func(i int) error) time.Duration {
+	b.Helper()
+	var (
+		left  atomic.Int64
+		calls sync.WaitGroup
+	)
+	left.Store(int64(n))
+	begun := time.Now()
+	for range Window {
+		calls.Go(func() {
+			for {
+				i := left.Add(-1)
+				if i < 0 {
+					return
+				}
+				if err := publish(int(i)); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	calls.Wait()
+	return time.Since(begun)
+}
+
+func driven(b *testing.B, p broker.Publisher, n int) time.Duration {
+	return published(b, n, func(i int) error { return p.Publish(b.Context(), sample(fmt.Sprint("event-", i))) })
+}
+
+// bare publishes the same events as the client library alone does it best.
+func bare(b *testing.B, h *harness, topic string, n int, keys bool) time.Duration {
+	b.Helper()
+	c, err := h.driver.dial(b.Context(), project)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	p := c.Publisher(topicName(project, topic))
+	defer p.Stop()
+	p.EnableMessageOrdering = keys
+	p.PublishSettings.DelayThreshold = time.Millisecond
+	return published(b, n, func(i int) error {
+		m, err := encode(sample(fmt.Sprint("event-", i)))
+		if err != nil {
+			return err
+		}
+		out := &pubsub.Message{Data: m.Data, Attributes: m.Attributes}
+		if keys {
+			out.OrderingKey = m.OrderingKey
+		}
+		_, err = p.Publish(b.Context(), out).Get(b.Context())
+		return err
+	})
+}
+
+// BenchmarkPublish compares confirmed publishing with the bare client's: the
+// same events, topology, ordering keys and callers, turn and turn about. Without
+// keys the client may put many events in one request; that is for comparison.
+func BenchmarkPublish(b *testing.B) {
+	const n, turns = 5000, 3
+	for _, subscriptions := range []int{1, 5} {
+		b.Run(fmt.Sprintf("subscriptions=%d", subscriptions), func(b *testing.B) {
+			h := benched(b)
+			for b.Loop() {
+				var alone, ours, keyless []float64
+				for turn := range turns {
+					topic := fmt.Sprintf("bench.publish.%d.%d", b.N, turn)
+					for i := range subscriptions {
+						h.Subscriber(topic, fmt.Sprintf("%s-%d", topic, i), broker.Limits{})
+					}
+					p := h.Publisher(topic)
+					driven(b, p, 500) // connected, and the server is warm
+					rate := func(d time.Duration) float64 { return n / d.Seconds() }
+					alone = append(alone, rate(bare(b, h, topic, n, true)))
+					ours = append(ours, rate(driven(b, p, n)))
+					keyless = append(keyless, rate(bare(b, h, topic, n, false)))
+				}
+				best, got := slices.Max(alone), slices.Max(ours)
+				b.ReportMetric(best, "bare/s")
+				b.ReportMetric(got, "driver/s")
+				b.ReportMetric(got/best, "ratio")
+				b.ReportMetric(slices.Max(keyless), "keyless/s")
+				if got < least*best {
+					b.Errorf("%.0f events/s, %.2f of the bare client's %.0f; at least %.2f is wanted", got, got/best, best, least)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkLatency measures from before Publish to the handler's begin, at a
+// rate that keeps no queue.
+func BenchmarkLatency(b *testing.B) {
+	const n, every = 2000, 5 * time.Millisecond
+	h := benched(b)
+	var (
+		begun  [n]atomic.Int64
+		delays = make(chan time.Duration, 2*n)
+	)
+	s := h.Subscriber("bench.latency", "bench.latency-sub", broker.Limits{})
+	ctx, stop := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.Receive(ctx, func(_ context.Context, d broker.Delivery) broker.Outcome {
+			var i int
+			if _, err := fmt.Sscanf(d.Event.ID(), "timed-%d", &i); err == nil {
+				delays <- time.Duration(time.Now().UnixNano() - begun[i].Load())
+			}
+			return broker.Ack()
+		})
+	}()
+	p := h.Publisher("bench.latency")
+	driven(b, p, 500)
+	for b.Loop() {
+		tick := time.NewTicker(every)
+		var calls sync.WaitGroup
+		for i := range n {
+			<-tick.C
+			calls.Go(func() {
+				begun[i].Store(time.Now().UnixNano())
+				if err := p.Publish(b.Context(), sample(fmt.Sprint("timed-", i))); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		calls.Wait()
+		tick.Stop()
+		all := make([]time.Duration, n)
+		for i := range all {
+			all[i] = <-delays
+		}
+		slices.Sort(all)
+		b.ReportMetric(float64(all[n/2].Microseconds())/1000, "p50-ms")
+		b.ReportMetric(float64(all[n*99/100].Microseconds())/1000, "p99-ms")
+	}
+	stop()
+	if err := <-ended; err != nil {
+		b.Error(err)
+	}
+}
+
+// BenchmarkMemory holds a million events back by a quota that is exceeded, each
+// with a caller that waits, and measures what the driver holds for them beyond
+// what a caller costs that waits for nothing. The callers' stacks are told
+// apart: whoever starts a million callers pays for them.
+func BenchmarkMemory(b *testing.B) {
+	const n, most = 1_000_000, 256
+	f := newFake(b)
+	f.Subscriber("bench.memory", "bench.memory-sub", broker.Limits{})
+	p := f.Publisher("bench.memory")
+	driven(b, p, 100)
+	f.Alarm(true)
+	defer f.Alarm(false)
+	e := sample("held")
+	for b.Loop() {
+		idle := waiting(n, func(ctx context.Context) { <-ctx.Done() })
+		held := waiting(n, func(ctx context.Context) { _ = p.Publish(ctx, e) }) // it ends with the context
+		b.ReportMetric(idle.heap+idle.stacks, "callers-MiB")
+		b.ReportMetric(held.heap-idle.heap, "driver-MiB")
+		b.ReportMetric(held.stacks-idle.stacks, "deeper-stacks-MiB")
+		if got := held.heap - idle.heap; got > most {
+			b.Errorf("the driver holds %.0f MiB for a million events, at most %d are allowed", got, most)
+		}
+	}
+}
+
+// memory in MiB.
+type memory struct{ heap, stacks float64 }
+
+// waiting returns the memory in use while n goroutines wait in wait.
+func waiting(n int, wait func(context.Context)) memory {
+	ctx, stop := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	before := inUse()
+	for range n {
+		all.Go(func() { wait(ctx) })
+	}
+	now := before
+	for last := (memory{}); now.heap+now.stacks-last.heap-last.stacks > 1; {
+		last = now
+		time.Sleep(500 * time.Millisecond)
+		now = inUse()
+	}
+	stop()
+	all.Wait()
+	return memory{now.heap - before.heap, now.stacks - before.stacks}
+}
+
+func inUse() memory {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return memory{float64(m.HeapInuse) / (1 << 20), float64(m.StackInuse) / (1 << 20)}
+}
