@@ -169,7 +169,8 @@ func (r coverageRow) into(out *fleet.Coverage) {
 // divisionFrame groups the schedule by the shard key and by which demands on
 // other labels (the mask) a row meets, and only then asks of each group which
 // shards match it: their number multiplies groups, not rows. Without such
-// demands one pass over the covering index is all.
+// demands one pass over the covering index is all. Ids are sorted as text, which
+// is the same order, so that nobody walks all rows by id in search of a few.
 const divisionFrame = `
 	WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 	counted AS (
@@ -184,9 +185,9 @@ const divisionFrame = `
 		UNION ALL SELECT 'shard', i, sum(n)::bigint, sum(due[(%[5]s)[i]])::bigint, min(oldest[(%[5]s)[i]]), NULL
 			FROM signed, unnest(shards) AS i GROUP BY i
 		UNION ALL (SELECT 'uncovered id', NULL, NULL, NULL, NULL, s.id FROM {schedule} s JOIN signed g
-			ON g.shard_key = s.shard_key AND g.mask = %[1]s WHERE cardinality(g.shards) = 0 ORDER BY s.id LIMIT %[6]s)
+			ON g.shard_key = s.shard_key AND g.mask = %[1]s WHERE cardinality(g.shards) = 0 ORDER BY s.id::text COLLATE "C" LIMIT %[6]s)
 		UNION ALL (SELECT 'overlapping id', NULL, NULL, NULL, NULL, s.id FROM {schedule} s JOIN signed g
-			ON g.shard_key = s.shard_key AND g.mask = %[1]s WHERE cardinality(g.shards) > 1 ORDER BY s.id LIMIT %[6]s)
+			ON g.shard_key = s.shard_key AND g.mask = %[1]s WHERE cardinality(g.shards) > 1 ORDER BY s.id::text COLLATE "C" LIMIT %[6]s)
 	) AS part`
 
 // division builds the statement: constants chosen by what shards say, never

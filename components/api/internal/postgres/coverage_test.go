@@ -37,7 +37,7 @@ func TestCoverageIsWhatKubernetesSays(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, err := w.s.db.ExecContext(t.Context(), `UPDATE schedule SET base = base - $2 * interval '1 hour',
+			if _, err := w.s.db.ExecContext(t.Context(), `UPDATE schedule SET base = least(base, now()) - $2 * interval '1 hour',
 				labels = labels || jsonb_build_object('size', $3::text) WHERE id = $1`, m.id, w.r.IntN(6), fmt.Sprint(w.r.IntN(6))); err != nil {
 				t.Fatal(err)
 			}
