@@ -59,6 +59,35 @@ func TestFunctionsOfTheMigratorUseNothingOfTheCallers(t *testing.T) {
 	}
 }
 
+// TestFunctionsOfTheCallersNeverRunAsTheMigrator: where the application may
+// create functions in public, one that fits a call more exactly than
+// PostgreSQL's own must not be found.
+func TestFunctionsOfTheCallersNeverRunAsTheMigrator(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	if _, err := asOwner(t, s).ExecContext(t.Context(), `GRANT CREATE ON SCHEMA public TO `+pgdev.ApplicationRole); err != nil {
+		t.Fatal(err)
+	}
+	const body = `RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a function of the caller ran as %', current_user; END $$`
+	for _, arguments := range []string{"text, text, text", "text, text", "text, regclass"} {
+		if _, err := s.db.ExecContext(t.Context(), `CREATE FUNCTION public.format(`+arguments+`) `+body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, text := range []string{
+		`SELECT make_partitions('statuses', 5)`,
+		`SELECT drop_expired_partition(name, interval '90 days') FROM partitioned`,
+	} {
+		if _, err := s.db.ExecContext(t.Context(), text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	var made int
+	if err := s.db.GetContext(t.Context(), &made, `SELECT count(*) FROM partitions WHERE parent = 'statuses' AND from_at > now()`); err != nil || made < 5 {
+		t.Errorf("%d partitions lie ahead, %v", made, err)
+	}
+}
+
 func TestServingWaitsForTheSchemaAndMakesNone(t *testing.T) {
 	t.Parallel()
 	roles := pgdev.DatabaseRoles(t)

@@ -38,11 +38,13 @@ CROSS JOIN LATERAL (SELECT pg_get_expr(child.relpartbound, child.oid) AS text) b
 -- the future, and says how many it made; -1 when another session is at it. A
 -- partition reaches to the next multiple of the length; where nobody made any
 -- for long, one fills the gap. It is made beside the table and attached, which
--- hinders no reader and, for a moment, writers of the tables referred to.
+-- hinders no reader and, for a moment, writers of the tables referred to. Like
+-- the other function that runs as its owner, it finds nothing in a schema where
+-- others might create functions: one that fits a call more exactly would run.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION make_partitions(parent text, ahead integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, public, pg_temp
+    SET search_path = pg_catalog, pg_temp
     SET lock_timeout = '500ms'
 AS $$
 DECLARE
@@ -78,7 +80,7 @@ END $$;
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION drop_expired_partition(parent text, retention interval) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, public, pg_temp
+    SET search_path = pg_catalog, pg_temp
     SET lock_timeout = '500ms'
 AS $$
 DECLARE
@@ -129,22 +131,22 @@ BEGIN
     IF (SELECT relkind FROM pg_class WHERE oid = ('public.' || history)::regclass) <> 'r' THEN
         RETURN; -- it was done before
     END IF;
-    EXECUTE format('ALTER TABLE public.%I DROP CONSTRAINT IF EXISTS %I', history, bound);
-    EXECUTE format('ALTER TABLE public.%I ADD CONSTRAINT %I CHECK (id < %L) NOT VALID', history, bound, until);
+    EXECUTE pg_catalog.format('ALTER TABLE public.%I DROP CONSTRAINT IF EXISTS %I', history, bound);
+    EXECUTE pg_catalog.format('ALTER TABLE public.%I ADD CONSTRAINT %I CHECK (id < %L) NOT VALID', history, bound, until);
     COMMIT;
-    EXECUTE format('ALTER TABLE public.%I VALIDATE CONSTRAINT %I', history, bound);
+    EXECUTE pg_catalog.format('ALTER TABLE public.%I VALIDATE CONSTRAINT %I', history, bound);
     COMMIT;
-    EXECUTE format('LOCK TABLE public.%I, public.%I IN ACCESS EXCLUSIVE MODE', resources, history);
-    EXECUTE format('ALTER TABLE public.%I RENAME TO %I', history, history || '_first');
+    EXECUTE pg_catalog.format('LOCK TABLE public.%I, public.%I IN ACCESS EXCLUSIVE MODE', resources, history);
+    EXECUTE pg_catalog.format('ALTER TABLE public.%I RENAME TO %I', history, history || '_first');
     FOREACH suffix IN ARRAY ARRAY['pkey', 'newest', 'adapter'] LOOP
-        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', history || '_' || suffix, history || '_first_' || suffix);
+        EXECUTE pg_catalog.format('ALTER INDEX public.%I RENAME TO %I', history || '_' || suffix, history || '_first_' || suffix);
     END LOOP;
-    EXECUTE format('CREATE TABLE public.%I (LIKE public.%I, PRIMARY KEY (id), CONSTRAINT %I FOREIGN KEY (%I) REFERENCES public.%I (id)) PARTITION BY RANGE (id)',
+    EXECUTE pg_catalog.format('CREATE TABLE public.%I (LIKE public.%I, PRIMARY KEY (id), CONSTRAINT %I FOREIGN KEY (%I) REFERENCES public.%I (id)) PARTITION BY RANGE (id)',
         history, history || '_first', history || '_' || owner || '_fkey', owner, resources);
-    EXECUTE format('CREATE INDEX %I ON public.%I (%I, id DESC)', history || '_newest', history, owner);
-    EXECUTE format('CREATE INDEX %I ON public.%I (%I, adapter_name, id DESC)', history || '_adapter', history, owner);
-    EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (MINVALUE) TO (%L)', history, history || '_first', until);
-    EXECUTE format('ALTER TABLE public.%I DROP CONSTRAINT %I', history || '_first', bound);
+    EXECUTE pg_catalog.format('CREATE INDEX %I ON public.%I (%I, id DESC)', history || '_newest', history, owner);
+    EXECUTE pg_catalog.format('CREATE INDEX %I ON public.%I (%I, adapter_name, id DESC)', history || '_adapter', history, owner);
+    EXECUTE pg_catalog.format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (MINVALUE) TO (%L)', history, history || '_first', until);
+    EXECUTE pg_catalog.format('ALTER TABLE public.%I DROP CONSTRAINT %I', history || '_first', bound);
     INSERT INTO public.partitioned (name, length) VALUES (history, step) ON CONFLICT DO NOTHING;
     COMMIT;
 END $$;
