@@ -338,7 +338,7 @@ func (x *bench) directGroup(texts []*sql.Stmt, flight, i int) error {
 	}
 	defer tx.Rollback() // after Commit it does nothing
 	for k, args := range [][]any{{ids}, {places, ids, adapters, words, data}, {mustJSON(entries), `[]`, mustJSON(changes), maxID, 16}} {
-		if err := drop(tx.StmtContext(x.Context(), texts[k]).QueryContext(x.Context(), args...)); err != nil {
+		if err := drop(tx.StmtContext(x.Context(), texts[k]).QueryContext(x.Context(), args...)); err != nil { //nolint:sqlclosecheck // closed with the transaction
 			return err
 		}
 	}

@@ -41,6 +41,7 @@ type groups struct {
 	mu      sync.Mutex
 	waiting []*submission
 	flights int
+	busy    map[string]bool // resources whose reports are being stored
 	all     sync.WaitGroup
 }
 
@@ -66,11 +67,11 @@ func (g *groups) submit(ctx context.Context, m *submission) error {
 	}
 }
 
-// fly stores groups until none is waiting.
+// fly stores groups until none is left that it could take.
 func (g *groups) fly(ctx context.Context) {
+	var group []*submission
 	for {
-		group := g.next()
-		if len(group) == 0 {
+		if group = g.next(group); len(group) == 0 {
 			return
 		}
 		limited, cancel := context.WithTimeout(ctx, groupTimeout)
@@ -85,32 +86,38 @@ func (g *groups) fly(ctx context.Context) {
 	}
 }
 
-// next takes the oldest that can go together: an adapter's second report on a
-// resource waits until the first is stored. With none left the flight ends.
-func (g *groups) next() []*submission {
+// next takes the oldest that can go together after those that were stored. An
+// adapter's second report on a resource waits until the first is stored, and
+// what concerns a resource of another flight waits for that flight. With none
+// to take the flight ends; what is left is the other's to take.
+func (g *groups) next(stored []*submission) []*submission {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	for _, m := range stored {
+		delete(g.busy, m.id)
+	}
 	type speaker struct{ id, adapter string }
 	taken := map[speaker]bool{}
 	var group, rest []*submission
-	for i, m := range g.waiting {
+	for _, m := range g.waiting {
 		who := speaker{m.id, m.report.AdapterName}
-		switch {
-		case len(group) == maxGroup:
-			rest = append(rest, g.waiting[i:]...)
-		case taken[who]:
+		if len(group) == maxGroup || taken[who] || g.busy[m.id] {
 			rest = append(rest, m)
 			continue
-		default:
-			taken[who] = true
-			group = append(group, m)
-			continue
 		}
-		break
+		taken[who] = true
+		group = append(group, m)
 	}
 	g.waiting = rest
 	if len(group) == 0 {
 		g.flights--
+		return nil
+	}
+	if g.busy == nil {
+		g.busy = map[string]bool{}
+	}
+	for _, m := range group {
+		g.busy[m.id] = true
 	}
 	return group
 }

@@ -64,7 +64,7 @@ func TestReportsThatComeMeanwhileGoTogether(t *testing.T) {
 	for i := range maxGroup + 10 {
 		came = append(came, send(t, t.Context(), g, of1(fmt.Sprint(i), "dns")))
 	}
-	came = append(came, send(t, t.Context(), g, of1("7", "placement")), send(t, t.Context(), g, of1("7", "dns")))
+	came = append(came, send(t, t.Context(), g, of1("x", "placement")), send(t, t.Context(), g, of1("x", "dns")))
 	f.end <- nil
 	second := <-f.began
 	if len(second) != maxGroup || second[0].id != "0" {
@@ -76,7 +76,7 @@ func TestReportsThatComeMeanwhileGoTogether(t *testing.T) {
 	for _, m := range third {
 		seen[m.id+m.report.AdapterName]++
 	}
-	if len(third) != 12 || seen["7dns"] != 1 || seen["7placement"] != 1 {
+	if len(third) != 12 || seen["xdns"] != 1 || seen["xplacement"] != 1 {
 		t.Errorf("then went %d: %v", len(third), seen)
 	}
 	f.end <- nil
@@ -97,10 +97,27 @@ func TestAnAdaptersSecondReportWaitsForItsFirst(t *testing.T) {
 	t.Parallel()
 	_, g := newFlights()
 	g.waiting = []*submission{of1("a", "dns"), of1("a", "dns"), of1("b", "dns"), of1("a", "placement"), of1("a", "dns")}
+	var stored []*submission
 	for _, want := range []int{3, 1, 1, 0} {
-		if got := g.next(); len(got) != want {
-			t.Errorf("%d went together, want %d", len(got), want)
+		if stored = g.next(stored); len(stored) != want {
+			t.Errorf("%d went together, want %d", len(stored), want)
 		}
+	}
+}
+
+func TestReportsOnAResourceOfAnotherFlightWaitForIt(t *testing.T) {
+	t.Parallel()
+	_, g := newFlights()
+	g.flights = 2
+	g.waiting = []*submission{of1("a", "dns")}
+	first := g.next(nil)
+	g.waiting = []*submission{of1("a", "placement"), of1("b", "dns")}
+	second := g.next(nil)
+	if len(first) != 1 || len(second) != 1 || second[0].id != "b" || g.next(second) != nil || g.flights != 1 {
+		t.Errorf("%d, then %d went, %d flights are left", len(first), len(second), g.flights)
+	}
+	if third := g.next(first); len(third) != 1 || third[0].report.AdapterName != "placement" {
+		t.Errorf("after the first, %d went", len(third))
 	}
 }
 
