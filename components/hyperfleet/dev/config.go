@@ -18,6 +18,7 @@ type Config struct {
 	DataDir     string         // kept over restarts; "" = a temporary one, removed at the end
 	DatabaseURL service.Secret // "" = a private PostgreSQL in the data directory
 	Demo        bool           // create three clusters to watch
+	AuthMode    string         // the API's auth.mode: "jwt" or "", or "disabled"
 	Out         io.Writer      // banner and timeline
 
 	Broker  string                 // "stub" or "", "rabbitmq", "pubsub"
@@ -27,7 +28,7 @@ type Config struct {
 
 // DefaultConfig returns what `hyperfleet dev` runs without arguments.
 func DefaultConfig(out io.Writer) Config {
-	return Config{Listen: "127.0.0.1:8080", Broker: broker.TypeStub, Out: out}
+	return Config{Listen: "127.0.0.1:8080", AuthMode: authOn, Broker: broker.TypeStub, Out: out}
 }
 
 // Validate names every problem of c.
@@ -40,7 +41,25 @@ func (c Config) Validate() error {
 		!strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
 		problems = append(problems, errors.New("--database-url: want postgres://user:password@host:port/database"))
 	}
-	return errors.Join(append(problems, c.validateBroker())...)
+	return errors.Join(append(problems, c.validateAuth(), c.validateBroker())...)
+}
+
+// What [Config.AuthMode] may be.
+const (
+	authOn  = "jwt"
+	authOff = "disabled"
+)
+
+func (c Config) validateAuth() error {
+	switch host, _, _ := net.SplitHostPort(c.Listen); {
+	case c.AuthMode == "", c.AuthMode == authOn:
+		return nil
+	case c.AuthMode != authOff:
+		return fmt.Errorf("--auth-mode %q: want %s or %s", c.AuthMode, authOn, authOff)
+	case host == "localhost" || net.ParseIP(host).IsLoopback():
+		return nil
+	}
+	return fmt.Errorf("--auth-mode %s: only with a --listen address that no other machine reaches, such as 127.0.0.1:8080", authOff)
 }
 
 // nextPort returns addr with the port after it; the port 0, "any", stays.

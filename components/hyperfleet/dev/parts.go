@@ -159,6 +159,9 @@ func (s *stack) newAPI() (*api.API, error) {
 		names = append(names, a.Spec.AdapterType)
 	}
 	s.issuer.trust(&cfg.Auth, names)
+	if s.cfg.AuthMode == authOff {
+		cfg.Auth = api.Auth{Mode: authOff}
+	}
 	return api.New(cfg, api.Deps{Log: s.log, Registry: s.registry, Health: s.health, Listener: s.api})
 }
 

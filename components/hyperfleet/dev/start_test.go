@@ -72,3 +72,19 @@ func TestAListenerOnEveryInterfaceIsReachedOnLoopback(t *testing.T) {
 		}
 	}
 }
+
+func TestAuthenticationIsOffOnLoopbackAlone(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		mode, listen string
+		fine         bool
+	}{
+		{"", "0.0.0.0:1", true}, {"jwt", "0.0.0.0:1", true}, {"disabled", "127.0.0.1:1", true}, {"disabled", "[::1]:1", true},
+		{"disabled", "localhost:1", true}, {"disabled", "0.0.0.0:1", false}, {"disabled", ":1", false}, {"disabled", "10.0.0.1:1", false}, {"off", "127.0.0.1:1", false},
+	} {
+		err := Config{AuthMode: c.mode, Listen: c.listen}.Validate()
+		if (err == nil) != c.fine {
+			t.Errorf("%q on %s: %v", c.mode, c.listen, err)
+		}
+	}
+}

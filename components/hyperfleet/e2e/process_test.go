@@ -140,6 +140,28 @@ func TestSignalsEndEverything(t *testing.T) {
 
 // TestALostDatabaseEndsEverything kills the database below the stack: it must
 // not stay as a half that looks alive.
+// The specification's own commands bring no token.
+func TestAuthenticationIsSwitchedOffByHand(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, program(t), dataDirOf(t), "--auth-mode", "disabled")
+	p.env["HYPERFLEET_TOKEN"] = "none"
+	id, err := p.create(t, "open")
+	if err != nil {
+		t.Fatalf("create: %v\n%s", err, p.out)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
+	defer cancel()
+	if c, err := waitForPhase(ctx, p.client(t), fleet.Clusters, id, fleet.Ready); err != nil {
+		t.Fatalf("%v; the cluster is\n%s", err, indent(c))
+	}
+	if err := p.end(t, syscall.SIGTERM); err != nil {
+		t.Errorf("hyperfleet dev ended with %v\n%s", err, p.out)
+	}
+	if !strings.Contains(p.out.String(), "authentication is off") {
+		t.Errorf("it does not say so:\n%s", p.out)
+	}
+}
+
 func TestALostDatabaseEndsEverything(t *testing.T) {
 	t.Parallel()
 	dir := dataDirOf(t)
