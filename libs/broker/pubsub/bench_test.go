@@ -101,7 +101,7 @@ func bare(b *testing.B, h *harness, topic string, n int, keys bool) time.Duratio
 // same events, topology, ordering keys and callers, turn and turn about. Without
 // keys the client may put many events in one request; that is for comparison.
 func BenchmarkPublish(b *testing.B) {
-	const n, turns = 5000, 3
+	const n, turns = 2000, 3
 	for _, subscriptions := range []int{1, 5} {
 		b.Run(fmt.Sprintf("subscriptions=%d", subscriptions), func(b *testing.B) {
 			h := benched(b)
