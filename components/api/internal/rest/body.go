@@ -28,30 +28,50 @@ func readBody(w http.ResponseWriter, r *http.Request, media ...string) ([]byte, 
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return nil, fleet.Errorf(fleet.UnsupportedMedia, "send the body without Content-Encoding")
 	}
-	patience := http.NewResponseController(w)
-	if end, ok := r.Context().Deadline(); ok { // which reading does not look at by itself
-		_ = patience.SetReadDeadline(end)
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var large *http.MaxBytesError
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, fleet.Errorf(fleet.BadRequest, "the body did not arrive in time")
-	case errors.As(err, &large):
-		return nil, fleet.Errorf(fleet.TooLarge, "the body is larger than %d bytes", maxBody)
-	case err != nil:
-		return nil, fleet.Errorf(fleet.BadRequest, "the body ended before it was complete")
-	}
-	_ = patience.SetReadDeadline(time.Time{}) // but what never comes must not be waited for once more
-	return body, nil
+	var body []byte
+	err := inTime(w, r, func() (err error) {
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		return err
+	})
+	return body, err
 }
 
 // noBody refuses a body where none is read: what it says would be ignored.
-func noBody(r *http.Request) error {
-	if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
-		return fleet.Errorf(fleet.BadRequest, "this request has no body; send it without")
+func noBody(w http.ResponseWriter, r *http.Request) error {
+	return inTime(w, r, func() error {
+		n, err := r.Body.Read(make([]byte, 1))
+		switch {
+		case n > 0:
+			return fleet.Errorf(fleet.BadRequest, "this request has no body; send it without")
+		case errors.Is(err, io.EOF):
+			return nil
+		}
+		return err
+	})
+}
+
+// inTime reads of a body until the request's time is over, which reading does
+// not look at by itself. Nor is the rest of a refused body waited for any longer.
+func inTime(w http.ResponseWriter, r *http.Request, read func() error) error {
+	patience := http.NewResponseController(w)
+	if end, ok := r.Context().Deadline(); ok {
+		_ = patience.SetReadDeadline(end)
 	}
-	return nil
+	err := read()
+	var refused *fleet.Error
+	var large *http.MaxBytesError
+	switch {
+	case err == nil:
+		_ = patience.SetReadDeadline(time.Time{})
+		return nil
+	case errors.As(err, &refused):
+		return err
+	case errors.As(err, &large):
+		return fleet.Errorf(fleet.TooLarge, "the body is larger than %d bytes", maxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fleet.Errorf(fleet.BadRequest, "the body did not arrive in time")
+	}
+	return fleet.Errorf(fleet.BadRequest, "the body ended before it was complete")
 }
 
 // readable says whether a Content-Type is one of media, in UTF-8.

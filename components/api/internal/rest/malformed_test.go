@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/rest"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -268,33 +269,50 @@ func TestMalformedRequestsGetTheRightAnswer(t *testing.T) {
 	t.Logf("%d requests; the heap grew by %d MiB at most", len(m.requests), (most.Load()-int64(before.HeapInuse))>>20)
 }
 
-// TestABodyThatDoesNotArriveIsRefused: its sender keeps nothing waiting.
+// TestABodyThatDoesNotArriveIsRefused by every operation that may change
+// something: its sender keeps nothing waiting.
 func TestABodyThatDoesNotArriveIsRefused(t *testing.T) {
+	const id = "0190a5c1-7d31-7cc5-b7d0-3e3a5a8e1f10"
 	b := serve(t, nil, 300*time.Millisecond)
-	for name, sent := range map[string]string{
-		"nothing of it": "Content-Length: 100\r\n\r\n",
-		"its beginning": "Content-Length: 100\r\n\r\n{\"name\":",
-		"a chunk of it": "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"nam\r\n",
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
-			if err != nil {
-				t.Fatal(err)
+	fill := strings.NewReplacer("{name}", "a", "{id}", id, "{status_id}", id, "{type}", "clusters")
+	for path, rules := range rest.Rules() {
+		for method := range rules {
+			if method != http.MethodPost && method != http.MethodPut && method != http.MethodPatch {
+				continue
 			}
-			defer conn.Close()
-			_ = conn.SetDeadline(time.Now().Add(time.Minute))
-			if _, err := fmt.Fprintf(conn, "POST /v1/clusters HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s", sent); err != nil {
-				t.Fatal(err)
+			for name, sent := range map[string]string{
+				"nothing of it": "Content-Length: 100\r\n\r\n",
+				"its beginning": "Content-Length: 100\r\n\r\n{\"name\":",
+				"a chunk of it": "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"nam\r\n",
+			} {
+				t.Run(method+" "+path+" "+name, func(t *testing.T) {
+					t.Parallel()
+					conn := dial(t, b)
+					if _, err := fmt.Fprintf(conn, "%s /v1%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s", method, fill.Replace(path), sent); err != nil {
+						t.Fatal(err)
+					}
+					resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer resp.Body.Close()
+					if resp.StatusCode != http.StatusBadRequest {
+						t.Errorf("answered %d", resp.StatusCode)
+					}
+				})
 			}
-			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			if resp.StatusCode != http.StatusBadRequest {
-				t.Errorf("answered %d", resp.StatusCode)
-			}
-		})
+		}
 	}
+}
+
+// dial connects to the API below HTTP.
+func dial(t *testing.T, b *bed) *net.TCPConn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	return conn.(*net.TCPConn)
 }

@@ -121,7 +121,7 @@ func (r resources) reconcile(w http.ResponseWriter, req *http.Request) error {
 	if err := q.done(); err != nil {
 		return err
 	}
-	if err := noBody(req); err != nil {
+	if err := noBody(w, req); err != nil {
 		return err
 	}
 	out, err := r.Store.Reconcile(req.Context(), r.info, r.scope(req), element(req, "id"), adapters)

@@ -75,7 +75,8 @@ func (s *server) guarded(h handler, w http.ResponseWriter, r *http.Request) (err
 }
 
 // fail answers an error. What the user may not see goes to the log. Where the
-// answer has begun already it is torn: all that is left is to cut it off.
+// answer has begun already, or nobody waits for it, it is torn: all that is
+// left is to cut it off.
 func (s *server) fail(w *recorder, r *http.Request, id string, err error) (torn bool) {
 	var seen *fleet.Error
 	var panicked *panicked
@@ -85,8 +86,8 @@ func (s *server) fail(w *recorder, r *http.Request, id string, err error) (torn 
 		s.Log.ErrorContext(r.Context(), "panic", "value", panicked.value, "stack", string(panicked.stack), "request_id", id)
 	case known && seen.Code != fleet.Internal && seen.Code != fleet.Unavailable: // the user's business
 	case r.Context().Err() != nil, errors.Is(err, errUnread):
-		torn, w.code = w.code != 0, statusGone
-		return torn // nobody reads the answer
+		w.code = statusGone
+		return true // nothing is written, and that must not look like success
 	case known && seen.Code == fleet.Unavailable:
 		s.Log.WarnContext(r.Context(), "request not served", "err", err, "request_id", id)
 	case errors.Is(err, context.DeadlineExceeded):

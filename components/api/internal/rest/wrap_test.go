@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -62,6 +63,28 @@ func TestWhatGoesWrongInsideStaysInside(t *testing.T) {
 				t.Errorf("the log does not tell: %s", log)
 			}
 		})
+	}
+}
+
+// TestARequestThatFailedIsNeverAnsweredWell: who closes the sending half of a
+// connection still reads, and would take any 2xx for success.
+func TestARequestThatFailedIsNeverAnsweredWell(t *testing.T) {
+	begun := make(chan struct{})
+	b := serve(t, double{get: func(ctx context.Context) (fleet.Resource, error) {
+		close(begun)
+		<-ctx.Done()
+		return fleet.Resource{}, fmt.Errorf("get: %w", ctx.Err())
+	}}, time.Minute)
+	conn := dial(t, b)
+	if _, err := fmt.Fprint(conn, "GET /v1/clusters/x HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(conn); len(answer) > 0 {
+		t.Errorf("answered %q, %v", answer, err)
 	}
 }
 
