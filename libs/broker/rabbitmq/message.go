@@ -26,6 +26,9 @@ const (
 
 // wire returns e as a message.
 func wire(e event.Event) (amqp.Publishing, error) {
+	if err := e.Validate(); err != nil {
+		return amqp.Publishing{}, err
+	}
 	body, err := e.MarshalJSON()
 	if err != nil {
 		return amqp.Publishing{}, fmt.Errorf("write event %s: %w", e.ID(), err)

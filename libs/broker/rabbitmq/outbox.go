@@ -57,7 +57,8 @@ func (o *outbox) send(ctx context.Context, exchange, key string, message func() 
 	case <-ctx.Done():
 		return o.overdue(ctx)
 	}
-	// Made only now, so that callers who wait hold no second copy.
+	// Made only now, so that callers who wait hold no second copy and no more
+	// than the smallest stack.
 	m, err := message()
 	if err != nil {
 		<-o.slots

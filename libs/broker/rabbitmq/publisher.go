@@ -41,9 +41,6 @@ func (p *publisher) Publish(ctx context.Context, e event.Event) error {
 		return broker.ErrClosed
 	}
 	defer p.calls.Done()
-	if err := e.Validate(); err != nil {
-		return fmt.Errorf("publish event %s: %w", e.ID(), err)
-	}
 	err := p.outbox.send(ctx, p.route.Exchange, p.route.RoutingKey, func() (amqp.Publishing, error) { return wire(e) })
 	switch {
 	case errors.Is(err, broker.ErrUnroutable):

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,8 +24,8 @@ func start(program string, environment []string, log string, arguments ...string
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close()                                                                   // the child has its own
-	p := &process{cmd: exec.Command(program, arguments...), ended: make(chan struct{})} //nolint:gosec // the programs of RabbitMQ
+	defer out.Close()                                                                                                // the child has its own
+	p := &process{cmd: exec.CommandContext(context.Background(), program, arguments...), ended: make(chan struct{})} //nolint:gosec // the programs of RabbitMQ
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = environment, out, out, tied()
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
