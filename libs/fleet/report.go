@@ -30,7 +30,7 @@ type NewReport struct {
 	Message            string          `json:"message,omitempty"`              // at most 4 KiB
 	LastTransitionTime *Time           `json:"last_transition_time,omitempty"` // default: when it was stored
 	ObservedGeneration int64           `json:"observed_generation,omitempty"`  // default: current
-	Attempt            int             `json:"attempt,omitempty"`              // default: the latest of that generation, else 1
+	Attempt            int             `json:"attempt,omitempty"`              // default: the latest of that generation, else 1; the next where one was asked for
 	AttemptBase        int             `json:"attempt_base,omitempty"`
 	RetryAfter         string          `json:"retry_after,omitempty"` // Go duration from the moment of storing
 	CheckedAt          *Time           `json:"checked_at,omitempty"`

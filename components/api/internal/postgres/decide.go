@@ -96,6 +96,12 @@ func judge(current int64, prev previous, n fleet.NewReport, now time.Time) (entr
 	}
 	if e.Attempt == 0 {
 		e.Attempt = max(prev.attempt, 1)
+		if e.Phase != fleet.ReportPending { // where another attempt was asked for, this is it
+			e.Attempt = max(e.Attempt, prev.base+1)
+		}
+	}
+	if n.AttemptBase > e.Attempt {
+		return e, invalid("/attempt_base", "%d is beyond attempt %d, which the report is about", n.AttemptBase, e.Attempt)
 	}
 	if n.LastTransitionTime != nil && !n.LastTransitionTime.IsZero() {
 		e.LastTransitionTime = *n.LastTransitionTime

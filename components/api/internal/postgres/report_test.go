@@ -27,6 +27,7 @@ func TestJudge(t *testing.T) {
 	had := func(phase fleet.ReportPhase, attempt int, same bool) previous {
 		return previous{id: "x", phase: phase, attempt: attempt, sameContent: same}
 	}
+	asked := previous{id: "x", phase: pending, attempt: 2, base: 2}
 	for _, test := range []struct {
 		name    string
 		prev    previous
@@ -51,6 +52,12 @@ func TestJudge(t *testing.T) {
 		{"Running on an older generation is stale", previous{}, fleet.NewReport{Phase: running, ObservedGeneration: 4}, fleet.StaleGeneration, false, 0},
 		{"an end on an older generation is stored", previous{}, fleet.NewReport{Phase: failed, ObservedGeneration: 4}, "", false, 1},
 		{"a retry that is no duration is invalid", previous{}, fleet.NewReport{Phase: running, RetryAfter: "soon"}, fleet.Invalid, false, 0},
+		{"after a request the next attempt is meant", asked, fleet.NewReport{Phase: running}, "", false, 3},
+		{"an end without its attempt ends the one that was asked for", asked, fleet.NewReport{Phase: complete}, "", false, 3},
+		{"Pending may repeat what the request says", asked, fleet.NewReport{Phase: pending}, "", false, 2},
+		{"a base beyond its attempt is invalid", previous{}, fleet.NewReport{Phase: complete, Attempt: 1, AttemptBase: 2}, fleet.Invalid, false, 0},
+		{"so is one beyond the attempt that is the default", had(running, 3, false), fleet.NewReport{Phase: pending, AttemptBase: 1000}, fleet.Invalid, false, 0},
+		{"a failed check counts retries from its attempt", had(complete, 2, true), fleet.NewReport{Phase: pending, Attempt: 3, AttemptBase: 3}, "", false, 3},
 		{"a negative retry is invalid", previous{}, fleet.NewReport{Phase: running, RetryAfter: "-1s"}, fleet.Invalid, false, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
