@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 const (
 	maxGroup     = 256              // reports of one transaction
+	maxWaiting   = 2048             // reports that wait for their group, of up to 36 KiB
 	maxFlights   = 2                // groups of one resource type that are being stored at once
 	groupTimeout = 20 * time.Second // of one group, however patient its callers are
 )
@@ -46,13 +48,18 @@ type groups struct {
 }
 
 // submit stores a report and returns when its group is committed, or when ctx
-// ends; the group goes on then, because it is not only the caller's.
+// ends. The group goes on then, because it is not only the caller's; a report
+// that no group has taken yet goes with its caller.
 func (g *groups) submit(ctx context.Context, m *submission) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	m.done = make(chan struct{})
 	g.mu.Lock()
+	if len(g.waiting) >= maxWaiting {
+		g.mu.Unlock()
+		return &fleet.Error{Code: fleet.Unavailable, Detail: "too many reports wait to be stored; try again", RetryAfter: retryAfter}
+	}
 	g.waiting = append(g.waiting, m)
 	if g.flights < maxFlights {
 		g.flights++
@@ -63,8 +70,16 @@ func (g *groups) submit(ctx context.Context, m *submission) error {
 	case <-m.done:
 		return m.err
 	case <-ctx.Done():
+		g.leave(m)
 		return ctx.Err()
 	}
+}
+
+// leave takes back a report that nobody has begun to store.
+func (g *groups) leave(m *submission) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting = slices.DeleteFunc(g.waiting, func(other *submission) bool { return other == m })
 }
 
 // fly stores groups until none is left that it could take.

@@ -18,7 +18,7 @@ type flights struct {
 }
 
 func newFlights() (*flights, *groups) {
-	f := &flights{began: make(chan []*submission), end: make(chan error), ctx: make(chan context.Context, 100)}
+	f := &flights{began: make(chan []*submission), end: make(chan error), ctx: make(chan context.Context, 10*maxWaiting)}
 	return f, &groups{store: func(ctx context.Context, group []*submission) error {
 		f.ctx <- ctx
 		f.began <- group
@@ -139,6 +139,69 @@ func TestACallerThatLeavesDoesNotTakeItsGroupAlong(t *testing.T) {
 	if err := g.submit(impatient, of1("b", "dns")); !errors.Is(err, context.Canceled) || len(g.waiting) > 0 {
 		t.Errorf("who has left already was told %v", err)
 	}
+}
+
+func TestACallerThatLeavesTakesItsReportAlong(t *testing.T) {
+	t.Parallel()
+	f, g := newFlights()
+	var stored []chan error
+	for i := range maxFlights {
+		stored = append(stored, send(t, t.Context(), g, of1(fmt.Sprint(i), "dns")))
+		<-f.began
+	}
+	impatient, leave := context.WithCancel(t.Context())
+	left := []chan error{send(t, impatient, g, of1("a", "dns")), send(t, impatient, g, of1("b", "dns"))}
+	stays := send(t, t.Context(), g, of1("c", "dns"))
+	leave()
+	for _, came := range left {
+		if err := <-came; !errors.Is(err, context.Canceled) {
+			t.Errorf("who left was told %v", err)
+		}
+	}
+	f.end <- nil
+	if group := <-f.began; len(group) != 1 || group[0].id != "c" {
+		t.Errorf("%d reports were stored, the first on %s", len(group), group[0].id)
+	}
+	for range maxFlights {
+		f.end <- nil
+	}
+	for _, came := range append(stored, stays) {
+		if err := <-came; err != nil {
+			t.Error(err)
+		}
+	}
+	g.wait()
+}
+
+func TestNoMoreReportsWaitThanAreWorthTheirMemory(t *testing.T) {
+	t.Parallel()
+	f, g := newFlights()
+	var came []chan error
+	for i := range maxFlights {
+		came = append(came, send(t, t.Context(), g, of1(fmt.Sprint("first", i), "dns")))
+		<-f.began
+	}
+	for i := range maxWaiting {
+		came = append(came, send(t, t.Context(), g, of1(fmt.Sprint(i), "dns")))
+	}
+	if err := g.submit(t.Context(), of1("late", "dns")); fleet.ErrorCode(err) != fleet.Unavailable {
+		t.Errorf("one too many was told %v", err)
+	}
+	go func() {
+		for range f.began {
+			f.end <- nil
+		}
+	}()
+	for range maxFlights {
+		f.end <- nil
+	}
+	for _, c := range came {
+		if err := <-c; err != nil {
+			t.Error(err)
+		}
+	}
+	g.wait()
+	close(f.began)
 }
 
 // TestReportsRaceWithEverything: reports in groups, changes and deletions of
