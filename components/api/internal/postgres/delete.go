@@ -8,6 +8,8 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
+const workedSQL = `SELECT EXISTS (SELECT FROM {statuses} WHERE {subject} = $1 AND phase <> 'Pending')`
+
 // Removal says how a resource is deleted.
 type Removal struct {
 	Force bool // now, whatever adapters have left to do
@@ -118,7 +120,11 @@ func (s *Store) start(ctx context.Context, l locked, owned []locked) (bool, erro
 	}
 	in := s.input(l, &rollup.Deletion{Participants: participants, Owned: left})
 	in.Generation = next.Generation
-	if len(left) == 0 && (!l.row.Worked || rollup.Over(in)) { // nobody reported more than Pending: there is no Job
+	worked, err := l.worked(ctx)
+	if err != nil {
+		return false, err
+	}
+	if len(left) == 0 && (!worked || rollup.Over(in)) { // nobody reported more than Pending: there is no Job
 		return true, s.entomb(ctx, l)
 	}
 	status := rollup.Status(in)
@@ -134,6 +140,17 @@ func (s *Store) start(ctx context.Context, l locked, owned []locked) (bool, erro
 		p.base = &l.now
 	}
 	return false, l.tx.reschedule(ctx, l.row.ID, next.Generation, status, p)
+}
+
+// worked says whether an adapter ever reported more than Pending. The version
+// before this one does not say so in the row; the history tells it.
+func (l locked) worked(ctx context.Context) (bool, error) {
+	if l.row.Worked {
+		return true, nil
+	}
+	var worked bool
+	err := l.tx.row(ctx, &worked, workedSQL, l.row.ID)
+	return worked, err
 }
 
 // begun is the row with its deletion begun, if it was not.

@@ -185,6 +185,27 @@ func TestWhatHasNoJobIsDeletedAtOnce(t *testing.T) {
 	}
 }
 
+// TestWhatAnOlderVersionReportedIsNotOverlooked: the version before knew
+// nothing of the column worked, and its reports leave it as it is.
+func TestWhatAnOlderVersionReportedIsNotOverlooked(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	atWork, wasAtWork := cluster(t, s, "at-work"), cluster(t, s, "was-at-work")
+	for _, c := range []on{atWork, wasAtWork} {
+		c.report("dns", running)
+	}
+	wasAtWork.mustPatch(func(d *Desired) { d.Spec = json.RawMessage(`{"n":1}`) })
+	wasAtWork.report("dns", pending)
+	if _, err := s.db.ExecContext(t.Context(), `UPDATE clusters SET worked = false`); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []on{atWork, wasAtWork} {
+		if r := c.delete(false); r.Status.Phase != fleet.Deleting {
+			t.Errorf("%s has a Job and is %s", r.Name, r.Status.Phase)
+		}
+	}
+}
+
 func TestACascadeTakesThePoolsFirst(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -211,13 +232,16 @@ func TestACascadeTakesThePoolsFirst(t *testing.T) {
 	}
 	_, err := s.CreateIn(t.Context(), pools, all, c.id, fleet.NewResource{Name: "late"}, Once{})
 	wantCode(t, err, fleet.Conflict)
-	_, err = s.Reconcile(t.Context(), clusters, all, c.id, nil)
-	wantCode(t, err, fleet.Conflict)
-
 	for _, adapter := range required {
 		c.report(adapter, complete) // early: nothing of it ends before its pools
 	}
 	c.is(fleet.Deleting, "NodePool one, NodePool two")
+	if _, err := s.Reconcile(t.Context(), clusters, all, c.id, []string{"dns"}); err != nil {
+		t.Error(err)
+	}
+	if dns, _ := c.get().Status.Adapter("dns"); dns.Phase != pending || dns.AttemptBase != 1 || !c.schedule().Parked {
+		t.Errorf("asked for again while it waits: %+v, %+v", dns, c.schedule())
+	}
 	two.report("validation", complete)
 	two.is(fleet.Deleted, "")
 	c.is(fleet.Deleting, "NodePool one")
@@ -229,6 +253,10 @@ func TestACascadeTakesThePoolsFirst(t *testing.T) {
 	}
 	one.report("validation", complete)
 	one.is(fleet.Deleted, "")
+	if got := c.schedule(); got.Parked || got.WakeReason != fleet.Deletion {
+		t.Errorf("schedule %+v", got)
+	}
+	c.report("dns", complete) // the attempt that was asked for
 	c.is(fleet.Deleted, "")
 
 	if list, err := s.list(t.Context(), pools, all, ListQuery{Owner: c.id, Deleted: true}); err != nil || len(list.Items) != 3 {

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
@@ -14,15 +13,16 @@ const askedAgain = "reconcile requested"
 
 // Reconcile makes a resource due now, and the named adapters (none: those that
 // Failed; none of them: all) begin another attempt: each whose report on the
-// current generation is final gets a newer one that is Pending. What is paused,
-// or waits for the deletion of what belongs to it, is fleet.Conflict.
+// current generation is final gets a newer one that is Pending. What is paused is
+// fleet.Conflict. What waits for the deletion of what belongs to it becomes due
+// once that is over, as it would have without a request.
 func (s *Store) Reconcile(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, adapters []string) (fleet.Resource, error) {
 	var out fleet.Resource
 	var before fleet.Phase
 	err := s.underLock(ctx, t, sc, id, func(ctx context.Context, l locked, owner *locked) error {
 		before = l.Resource.Status.Phase
-		if err := l.schedulable(ctx); err != nil {
-			return err
+		if l.row.Paused {
+			return fleet.Errorf(fleet.Conflict, "%s is paused; set paused to false instead, which reconciles it as well", l.title())
 		}
 		l, n, err := l.again(ctx, adapters)
 		if err != nil {
@@ -43,21 +43,6 @@ func (s *Store) Reconcile(ctx context.Context, t fleet.TypeInfo, sc Scope, id st
 	s.log.InfoContext(ctx, "reconcile requested", "cluster", id, "adapters", adapters)
 	s.phaseChanged(ctx, id, before, out.Status.Phase)
 	return out, nil
-}
-
-// schedulable says why l cannot be made due.
-func (l locked) schedulable(ctx context.Context) error {
-	if l.row.Paused {
-		return fleet.Errorf(fleet.Conflict, "%s is paused; set paused to false instead, which reconciles it as well", l.title())
-	}
-	if !l.Deleting() {
-		return nil
-	}
-	owned, err := l.ownedTitles(ctx)
-	if err != nil || len(owned) == 0 {
-		return err
-	}
-	return fleet.Errorf(fleet.Conflict, "the deletion of %s waits for %s; reconcile what it waits for", l.title(), strings.Join(owned, ", "))
 }
 
 // afresh chooses the adapters of r that shall begin another attempt.
