@@ -65,10 +65,13 @@ func (s *Store) Coverage(ctx context.Context, t fleet.TypeInfo) (fleet.Coverage,
 	if kept.Fresh {
 		return kept.coverage()
 	}
-	s.covering.Lock() // one connection of this replica waits and works
-	defer s.covering.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, coverageTime)
 	defer cancel()
+	done, err := s.turn(ctx)
+	if err != nil {
+		return fleet.Coverage{}, outward(ctx, "wait for the coverage of "+string(t.Type), err)
+	}
+	defer done()
 	var out fleet.Coverage
 	err = s.within(ctx, t, func(ctx context.Context, x *tx) error {
 		var kept keptCoverage
@@ -85,6 +88,17 @@ func (s *Store) Coverage(ctx context.Context, t fleet.TypeInfo) (fleet.Coverage,
 		return x.exec(ctx, keepCoverageSQL, string(t.Type), out.AsOf.Time, mustJSON(out))
 	})
 	return out, outward(ctx, "compute the coverage of "+string(t.Type), err)
+}
+
+// turn waits until this replica computes no other coverage, so that one of its
+// connections waits and works.
+func (s *Store) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case s.covering <- struct{}{}:
+		return func() { <-s.covering }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // LastCoverage returns what was computed last, however old, and whether there

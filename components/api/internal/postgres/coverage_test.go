@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -193,5 +195,30 @@ func TestCoverageIsComputedOnceAMinute(t *testing.T) {
 	}
 	if fresh, err := other.Coverage(t.Context(), clusters); err != nil || fresh.Total != 1 || fresh.Uncovered.Count != 1 {
 		t.Errorf("a minute later: %+v, %v", fresh, err)
+	}
+}
+
+// TestWhoWaitsForACoverageMayLeave: while one is computed, others wait as long
+// as their callers do.
+func TestWhoWaitsForACoverageMayLeave(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	done, err := s.turn(t.Context()) // one that takes long
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	told := make(chan error)
+	go func() {
+		_, err := s.turn(ctx)
+		told <- err
+	}()
+	leave()
+	if err := <-told; !errors.Is(err, context.Canceled) {
+		t.Errorf("who left was told %v", err)
+	}
+	done()
+	if _, err := s.Coverage(t.Context(), clusters); err != nil {
+		t.Error(err)
 	}
 }

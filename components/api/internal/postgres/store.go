@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +46,7 @@ type Store struct {
 	spread     spread
 	ranges     atomic.Pointer[ranges] // partitions as last seen
 	groups     map[fleet.ResourceType]*groups
-	covering   sync.Mutex // held while a coverage is computed
+	covering   chan struct{} // full while a coverage is computed
 }
 
 // Open prepares pools of connections and makes none yet: whether the database
@@ -81,7 +80,7 @@ func Open(_ context.Context, c Config) (*Store, error) {
 	s := &Store{
 		db: db, due: due, origin: from, role: c.Role, shardKey: c.ShardKey, required: c.Required, log: c.Log,
 		statements: newStatements(db, c), dueQueries: newStatements(due, c),
-		groups: map[fleet.ResourceType]*groups{},
+		groups: map[fleet.ResourceType]*groups{}, covering: make(chan struct{}, 1),
 	}
 	s.dueQueries.local = dueSettings
 	for _, t := range fleet.Types() {
