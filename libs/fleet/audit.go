@@ -6,17 +6,18 @@ type Action string
 // Actions of an [AuditEntry].
 const (
 	ActionCreate        Action = "create"
-	ActionUpdate        Action = "update" // spec, labels, paused or protection; also what follows its owner's labels
+	ActionUpdate        Action = "update" // spec, labels, paused or protection; also what follows its owner's labels, and an admin's PUT of a shard or an adapter
 	ActionDelete        Action = "delete" // also what is deleted with its owner
 	ActionForceDelete   Action = "force-delete"
 	ActionReconcile     Action = "reconcile"
 	ActionCorrectReport Action = "correct-report"
 	ActionDeleteReport  Action = "delete-report"
+	ActionReport        Action = "report" // by an admin, in an adapter's name
 )
 
 // Actions returns every action.
 func Actions() []Action {
-	return []Action{ActionCreate, ActionUpdate, ActionDelete, ActionForceDelete, ActionReconcile, ActionCorrectReport, ActionDeleteReport}
+	return []Action{ActionCreate, ActionUpdate, ActionDelete, ActionForceDelete, ActionReconcile, ActionCorrectReport, ActionDeleteReport, ActionReport}
 }
 
 // AuditEntry says who did what, when. It was written with the change itself.

@@ -66,6 +66,9 @@ func New(c Config, deps Deps) (*Gate, error) {
 	return g, errors.Join(problems...)
 }
 
+// anonymous is everybody while nobody is asked who they are, workloads too.
+const anonymous = "anonymous"
+
 // Warn says, at every start, that nobody is asked who they are; nothing if
 // everybody is.
 func (g *Gate) Warn(ctx context.Context) {
@@ -82,7 +85,7 @@ func (g *Gate) Admit(h http.Header, r *http.Request, rule Role) (Principal, erro
 		return Principal{}, nil
 	}
 	if g.verifier == nil {
-		return Principal{Name: "anonymous", Role: Admin, AllTenants: true}, nil
+		return Principal{Name: anonymous, Role: Admin, AllTenants: true}, nil
 	}
 	p, err := g.authenticate(r)
 	if err != nil {

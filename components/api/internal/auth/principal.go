@@ -17,6 +17,10 @@ type Principal struct {
 	Workload   bool     // rate class: a program, not a person
 }
 
+// User says whether p is known to act for nobody but itself where workloads
+// write on their own: an admin that reports, registers an adapter or holds a shard.
+func (p Principal) User() bool { return p.Role == Admin && p.Name != anonymous }
+
 // MayReportAs says whether p may report under the adapter's name.
 func (p Principal) MayReportAs(adapter string) bool { return p.Role == Admin || p.is(adapter) }
 

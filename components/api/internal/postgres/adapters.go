@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -28,11 +29,14 @@ const (
 			oldest_dead_letter = excluded.oldest_dead_letter, updated_at = excluded.updated_at
 		RETURNING updated_at`
 
+	// lockAdaptersSQL lets one at a time register, before it looks at the others.
+	lockAdaptersSQL = `SELECT clock_timestamp() FROM (SELECT pg_advisory_xact_lock(hashtext('hyperfleet adapters'))) locked`
+
 	knownSQL = `SELECT ` + instanceColumns + ` FROM adapters WHERE name = ANY ($1::text[]) ORDER BY name, instance`
 
 	everySQL = `SELECT ` + instanceColumns + ` FROM adapters ORDER BY name, instance`
 
-	unregisterSQL = `DELETE FROM adapters WHERE name = $1 AND ($2 = '' OR instance = $2) RETURNING updated_at`
+	unregisterSQL = `DELETE FROM adapters WHERE name = $1 AND ($2 = '' OR instance = $2) RETURNING true`
 )
 
 // instanceRow is what one instance of an adapter registered.
@@ -49,18 +53,64 @@ type instanceRow struct {
 }
 
 // RegisterAdapter stores what one instance of an adapter says of itself, and
-// returns the adapter as all its instances make it.
+// returns the adapter as all its instances make it. What would have adapters
+// wait for each other is fleet.Conflict.
 func (s *Store) RegisterAdapter(ctx context.Context, name string, n fleet.NewAdapterInstance) (fleet.Adapter, error) {
-	var at []time.Time
-	err := s.statements.read(ctx, &at, registerSQL, name, n.Instance, stringArray(n.ResourceTypes), stringArray(n.Dependencies),
-		n.HasDeletion, n.Version, n.DeadLetters.Count, nullable(n.DeadLetters.Oldest), MaxInstances)
+	err := s.within(ctx, fleet.Types()[0], func(ctx context.Context, x *tx) error { // it touches no type's tables
+		var at time.Time
+		if err := x.row(ctx, &at, lockAdaptersSQL); err != nil {
+			return err
+		}
+		if err := s.noCircle(ctx, x, name, n); err != nil {
+			return err
+		}
+		return x.register(ctx, at, name, n)
+	})
 	if err != nil {
 		return fleet.Adapter{}, outward(ctx, "register adapter", err)
 	}
-	if len(at) == 0 {
-		return fleet.Adapter{}, fleet.Errorf(fleet.Conflict, "adapter %s has %d instances; delete those that are no more", name, MaxInstances)
-	}
 	return s.Adapter(ctx, name)
+}
+
+// noCircle refuses dependencies that would have adapters wait for each other.
+func (s *Store) noCircle(ctx context.Context, x *tx, name string, n fleet.NewAdapterInstance) error {
+	var rows []instanceRow
+	if err := x.rows(ctx, &rows, everySQL); err != nil {
+		return err
+	}
+	rows = slices.DeleteFunc(rows, func(r instanceRow) bool { return r.Name == name && r.Instance == n.Instance })
+	would := instanceRow{Name: name, Instance: n.Instance, Dependencies: n.Dependencies}
+	for _, t := range n.ResourceTypes {
+		would.ResourceTypes = append(would.ResourceTypes, string(t))
+	}
+	rows = append(rows, would)
+	known := s.adapters(rows)
+	for _, t := range n.ResourceTypes {
+		if path := circle(known, t, name); path != nil {
+			return fleet.Errorf(fleet.Conflict, "of the adapters %s each would wait for the next on %s for ever; "+
+				"take a dependency away, or delete an instance that is no more", strings.Join(path, ", "), t)
+		}
+	}
+	return nil
+}
+
+func (x *tx) register(ctx context.Context, at time.Time, name string, n fleet.NewAdapterInstance) error {
+	text, args := registerSQL, []any{name, n.Instance, stringArray(n.ResourceTypes), stringArray(n.Dependencies),
+		n.HasDeletion, n.Version, n.DeadLetters.Count, nullable(n.DeadLetters.Oldest), MaxInstances}
+	if authorOf(ctx).Admin {
+		var err error
+		if text, args, err = noted(ctx, at, fleet.ActionUpdate, "adapters", name, text, args); err != nil {
+			return err
+		}
+	}
+	var stored []time.Time
+	if err := x.rows(ctx, &stored, text, args...); err != nil {
+		return err
+	}
+	if len(stored) == 0 {
+		return fleet.Errorf(fleet.Conflict, "adapter %s has %d instances; delete those that are no more", name, MaxInstances)
+	}
+	return nil
 }
 
 // Adapter reads an adapter that is registered or required, else fleet.NotFound.

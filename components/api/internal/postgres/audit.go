@@ -14,18 +14,21 @@ const auditColumns = `id, at, principal, request_id, action, tenant, resource_ty
 const (
 	auditSQL = `INSERT INTO audit (` + auditColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 
-	// removalSQL notes the removal of what has no tenant and no generation,
-	// if the statement before it, gone, has removed anything.
-	removalSQL = `, noted AS (
-		INSERT INTO audit (` + auditColumns + `)
-		SELECT $3::uuid, $4::timestamptz, $5, $6, $7, '', $8, $1, $1, NULL, NULL WHERE EXISTS (SELECT FROM gone))
-		SELECT true FROM gone`
+	// notedSQL notes what a statement writes, if it says that it wrote anything.
+	notedSQL = `
+		WITH written AS (%s),
+		noted AS (
+			INSERT INTO audit (` + auditColumns + `)
+			SELECT $%d::uuid, $%d::timestamptz, $%d::text, $%d::text, $%d::text, '', $%d::text, $%[8]d::text, $%[8]d::text, NULL, NULL
+			WHERE EXISTS (SELECT FROM written))
+		SELECT * FROM written`
 )
 
 // Author is who asks for a write, for the audit.
 type Author struct {
 	Principal string
 	RequestID string
+	Admin     bool // a user: what only workloads write otherwise is noted too
 }
 
 type authorKey struct{}
@@ -68,21 +71,31 @@ func generation(n int64) *int64 {
 	return &n
 }
 
-// unlist runs a statement, gone, that removes what is named, and notes it in
-// the audit. It says whether there was anything.
-func (s *Store) unlist(ctx context.Context, gone, kind, name, part string) (bool, error) {
+// noted adds to a statement about a shard or an adapter, which has no tenant and
+// no generation, that it is noted in the audit.
+func noted(ctx context.Context, at time.Time, did fleet.Action, kind, name, text string, args []any) (string, []any, error) {
+	id, err := newID(at)
+	if err != nil {
+		return "", nil, err
+	}
+	by, n := authorOf(ctx), len(args)
+	return fmt.Sprintf(notedSQL, text, n+1, n+2, n+3, n+4, n+5, n+6, n+7),
+		append(args[:n:n], id, at, by.Principal, by.RequestID, string(did), kind, name), nil
+}
+
+// unlist runs a statement that removes what is named, and notes it in the
+// audit. It says whether there was anything.
+func (s *Store) unlist(ctx context.Context, text, kind, name, part string) (bool, error) {
 	at, err := s.clock(ctx)
 	if err != nil {
 		return false, err
 	}
-	id, err := newID(at)
+	text, args, err := noted(ctx, at, fleet.ActionDelete, kind, name, text, []any{name, part})
 	if err != nil {
 		return false, err
 	}
-	by := authorOf(ctx)
 	var removed []bool
-	err = s.statements.read(ctx, &removed, "WITH gone AS ("+gone+")"+removalSQL, name, part, id, at,
-		by.Principal, by.RequestID, string(fleet.ActionDelete), kind)
+	err = s.statements.read(ctx, &removed, text, args...)
 	return len(removed) > 0, err
 }
 

@@ -48,7 +48,10 @@ func (s *Store) Report(ctx context.Context, t fleet.TypeInfo, sc Scope, id strin
 		return fleet.Report{}, notFound(t, id)
 	}
 	m := &submission{scope: sc, id: id, report: n}
-	err := g.submit(ctx, m)
+	err := errAlone
+	if !authorOf(ctx).Admin { // whose report is noted, which a group does not do
+		err = g.submit(ctx, m)
+	}
 	if errors.Is(err, errAlone) {
 		err = s.alone(ctx, t, m)
 	}
@@ -83,6 +86,11 @@ func (s *Store) alone(ctx context.Context, t fleet.TypeInfo, m *submission) erro
 		m.folded = v.folds
 		if m.out, err = l.store(ctx, prev.id, v.entry, l.now); err != nil {
 			return err
+		}
+		if authorOf(ctx).Admin {
+			if err := l.audit(ctx, fleet.ActionReport, l.row.Generation); err != nil {
+				return err
+			}
 		}
 		if v.outcome == nil {
 			return l.tx.exec(ctx, touchSQL, m.id, l.now)

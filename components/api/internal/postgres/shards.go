@@ -78,9 +78,19 @@ type NewShard struct {
 // holder is live it is fleet.ShardHeld.
 func (s *Store) HoldShard(ctx context.Context, name string, n NewShard) (fleet.Shard, error) {
 	args := []any{name, n.Holder, string(n.Type), n.Selector, micros(n.Backoff.NotReady), micros(n.Backoff.Ready), micros(n.PollInterval)}
+	text := holdShardSQL
+	if authorOf(ctx).Admin {
+		at, err := s.clock(ctx)
+		if err == nil {
+			text, args, err = noted(ctx, at, fleet.ActionUpdate, "shards", name, text, args)
+		}
+		if err != nil {
+			return fleet.Shard{}, outward(ctx, "hold shard", err)
+		}
+	}
 	for range 3 { // who holds it may leave between two statements
 		var rows []shardRow
-		if err := s.statements.read(ctx, &rows, holdShardSQL, args...); err != nil {
+		if err := s.statements.read(ctx, &rows, text, args...); err != nil {
 			return fleet.Shard{}, outward(ctx, "hold shard", err)
 		}
 		if len(rows) == 1 {

@@ -33,7 +33,9 @@ func (s *server) serve(rt route) handler {
 		if err != nil {
 			return err
 		}
-		ctx := postgres.NewContext(auth.NewContext(r.Context(), p), postgres.Author{Principal: p.Name, RequestID: w.Header().Get("X-Request-Id")})
+		ctx := postgres.NewContext(auth.NewContext(r.Context(), p), postgres.Author{
+			Principal: p.Name, RequestID: w.Header().Get("X-Request-Id"), Admin: p.User(),
+		})
 		return op.answer(w, r.WithContext(ctx))
 	}
 }

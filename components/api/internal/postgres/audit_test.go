@@ -1,0 +1,53 @@
+package postgres
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+)
+
+// TestWhatAnAdminWritesInAWorkloadsPlaceIsNoted, and what workloads write is not.
+func TestWhatAnAdminWritesInAWorkloadsPlaceIsNoted(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	r := create(t, s, "a", nil)
+	write := func(ctx context.Context, holder string) {
+		for _, observed := range []int64{0, 1} {
+			if _, err := s.Report(ctx, clusters, all, r.ID, fleet.NewReport{AdapterName: "dns", Phase: complete, ObservedGeneration: observed}); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := s.RegisterAdapter(ctx, "dns", fleet.NewAdapterInstance{Instance: "x", ResourceTypes: ofClusters}); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.HoldShard(ctx, "one", newShard(holder, "")); err != nil && fleet.ErrorCode(err) != fleet.ShardHeld {
+			t.Error(err)
+		}
+	}
+	notes := func() []string {
+		list, err := s.Audit(t.Context(), all, AuditQuery{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, e := range list.Items {
+			out = append(out, e.Principal+" "+string(e.Action)+" "+e.ResourceType+" "+e.Name)
+		}
+		return out
+	}
+	write(NewContext(t.Context(), Author{Principal: "workload"}), "h")
+	if diff := cmp.Diff([]string{" create clusters a"}, notes()); diff != "" {
+		t.Errorf("of workloads (-want +got):\n%s", diff)
+	}
+	write(NewContext(t.Context(), Author{Principal: "me", Admin: true}), "h")
+	write(NewContext(t.Context(), Author{Principal: "other", Admin: true}), "another") // who is refused the shard
+	if diff := cmp.Diff([]string{
+		"other update adapters dns", "other report clusters a", "other report clusters a",
+		"me update shards one", "me update adapters dns", "me report clusters a", "me report clusters a", " create clusters a",
+	}, notes()); diff != "" {
+		t.Errorf("of admins (-want +got):\n%s", diff)
+	}
+}
