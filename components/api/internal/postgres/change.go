@@ -177,6 +177,9 @@ func (s *Store) relabel(ctx context.Context, l locked, labels map[string]string)
 	if err := l.tx.exec(ctx, moveSQL, l.row.ID, labelsJSON(labels), labels[s.shardKey]); err != nil {
 		return err
 	}
+	if err := s.sameKey(ctx, l.tx); err != nil {
+		return err
+	}
 	value, has := labels[s.shardKey]
 	if old, had := l.Resource.Labels[s.shardKey]; has == had && value == old {
 		return nil

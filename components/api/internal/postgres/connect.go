@@ -44,7 +44,7 @@ type origin struct {
 	url          string
 	passwordFile string
 	pooler       bool
-	name         string // of the application; "" = hyperfleet-api, unless the URL says
+	name         string // of the application; "" = hyperfleet-api
 }
 
 // pool makes no connection yet. A pooler knows no settings of ours, so they are
@@ -85,10 +85,7 @@ func (d *dialer) config() (pq.Config, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second
 	}
-	switch {
-	case d.name != "":
-		config.ApplicationName = d.name
-	case config.ApplicationName == "":
+	if config.ApplicationName = d.name; d.name == "" { // whatever the URL says: a serving API must be seen
 		config.ApplicationName = applicationName
 	}
 	if len(config.Multi) > 0 && config.TargetSessionAttrs == "" {

@@ -139,6 +139,9 @@ func (s *Store) insert(ctx context.Context, x *tx, b birth, n fleet.NewResource)
 	if err != nil {
 		return fleet.Resource{}, err
 	}
+	if err := s.sameKey(ctx, x); err != nil {
+		return fleet.Resource{}, err
+	}
 	if err := x.audit(ctx, now, fleet.ActionCreate, created, 0, created.Generation); err != nil {
 		return fleet.Resource{}, err
 	}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
@@ -181,6 +182,70 @@ func TestTheShardKeyMovesWhenNobodyServes(t *testing.T) {
 	if err := moved.db.SelectContext(t.Context(), &labels, both); err != nil || len(labels) != pools || labels[0] != "z1 z1 true" || labels[1] != "z1 z1 true" {
 		t.Errorf("pools: %q, %v", labels, err)
 	}
+}
+
+// TestWhoCallsItselfOtherwiseServesAsWell: no name in the URL hides a serving API.
+func TestWhoCallsItselfOtherwiseServesAsWell(t *testing.T) {
+	t.Parallel()
+	roles := pgdev.DatabaseRoles(t)
+	migrate(t, roles.Owner)
+	named, err := url.Parse(roles.Application)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := named.Query()
+	q.Set("application_name", "mine")
+	named.RawQuery = q.Encode()
+	s := openWith(t, Config{URL: named.String()})
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mover := openWith(t, Config{URL: roles.Owner})
+	if err := mover.MoveShardKey(t.Context(), "zone"); err == nil || !strings.Contains(err.Error(), "stop every API") {
+		t.Errorf("while one serves: %v", err)
+	}
+}
+
+// TestNobodyWritesByAShardKeyThatHasMoved: an API that has no connection, for a
+// moment or because a pooler has it, is not seen by the move. What it writes
+// afterwards by the old key is refused.
+func TestNobodyWritesByAShardKeyThatHasMoved(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	c := cluster(t, s, "a")
+	p := c.pool("one")
+	s.db.SetMaxIdleConns(0)
+	s.due.SetMaxIdleConns(0)
+	mover := openWith(t, Config{URL: asURL(t, s)})
+	err := mover.MoveShardKey(t.Context(), "zone")
+	for err != nil && strings.Contains(err.Error(), "stop every API") && t.Context().Err() == nil { // the server notices in its own time
+		err = mover.MoveShardKey(t.Context(), "zone")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "b"}, Once{})
+	wantCode(t, err, fleet.Unavailable)
+	_, err = s.CreateIn(t.Context(), pools, all, c.id, fleet.NewResource{Name: "two"}, Once{})
+	wantCode(t, err, fleet.Unavailable)
+	for _, o := range []on{c, p} {
+		_, err = o.patch(func(d *Desired) { d.Labels = map[string]string{"zone": "z1"} })
+		wantCode(t, err, fleet.Unavailable)
+		o.mustPatch(func(d *Desired) { d.Paused = true }) // which has nothing to do with it
+	}
+	if list, err := s.list(t.Context(), clusters, all, ListQuery{}); err != nil || len(list.Items) != 1 {
+		t.Errorf("%d clusters, %v", len(list.Items), err)
+	}
+}
+
+// asURL is where the store's database is for its owner.
+func asURL(t testing.TB, s *Store) string {
+	t.Helper()
+	owner, err := pgdev.AsOwner(s.origin.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return owner
 }
 
 // seedPools puts pools of a cluster beside the store: one without, one with

@@ -156,7 +156,7 @@ func (s *Store) Await(ctx context.Context) error {
 		}
 	}
 	var settled []string
-	if err := s.statements.read(ctx, &settled, `SELECT value FROM settings WHERE name = 'shard_key'`); err != nil {
+	if err := s.statements.read(ctx, &settled, shardKeySQL); err != nil {
 		return outward(ctx, "read the shard key", err)
 	}
 	if len(settled) == 1 {

@@ -19,6 +19,8 @@ const (
 
 	lockScheduleSQL = `LOCK TABLE {schedule} IN SHARE ROW EXCLUSIVE MODE`
 
+	shardKeySQL = `SELECT value FROM settings WHERE name = 'shard_key'`
+
 	saveShardKeySQL = `UPDATE settings SET value = $1 WHERE name = 'shard_key'`
 
 	// inheritSQL: what belongs to a resource carries its shard-key label.
@@ -77,6 +79,21 @@ func (s *Store) MoveShardKey(ctx context.Context, key string) error {
 		return outward(ctx, "move the shard key", err)
 	}
 	s.log.InfoContext(ctx, "shard key moved", "label", key, "count", moved)
+	return nil
+}
+
+// sameKey refuses to commit what was written by a shard key that has moved: by
+// an API that the move did not see. It is asked once the transaction has written
+// to the schedule, since a move holds the schedule until it is over.
+func (s *Store) sameKey(ctx context.Context, x *tx) error {
+	var settled string
+	if err := x.row(ctx, &settled, shardKeySQL); err != nil {
+		return fmt.Errorf("read the shard key: %w", err)
+	}
+	if settled != s.shardKey {
+		return &fleet.Error{Code: fleet.Unavailable, RetryAfter: retryAfter, Detail: fmt.Sprintf(
+			"the fleet is sharded by label %q now and this API serves it by %q: start it again with the new shard-key", settled, s.shardKey)}
+	}
 	return nil
 }
 

@@ -225,7 +225,7 @@ var inside = []string{
 	clockSQL, insertSQL, insertScheduleSQL, lockSQL, ownerSQL, lockOwnedSQL, ownedSQL, getSQL, sameSpecSQL, saveDesiredSQL,
 	saveStatusSQL, touchSQL, scheduleSQL, moveSQL, unscheduleSQL, latestSQL, olderSQL, insertReportSQL, foldSQL, upsertReportSQL,
 	lockManySQL, latestManySQL, saveManySQL,
-	tenantSQL, knownSQL, claimKeySQL, answeredSQL, keepAnswerSQL, lockCoverageSQL, keepCoverageSQL, auditSQL, workedSQL, lockAdaptersSQL, everySQL, registerSQL,
+	tenantSQL, knownSQL, claimKeySQL, answeredSQL, keepAnswerSQL, lockCoverageSQL, keepCoverageSQL, auditSQL, workedSQL, shardKeySQL, lockAdaptersSQL, everySQL, registerSQL,
 }
 
 func (p *statements) prepareInside(ctx context.Context, t tables) error {
