@@ -3,7 +3,6 @@ package api_test
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -27,14 +26,15 @@ func rounds(t *testing.T) int {
 type promises struct {
 	mu      sync.Mutex
 	stored  map[string]string // name -> id, answered 201
-	refused map[string]bool   // answered 4xx
+	refused map[string]bool   // idempotency keys that were answered 4xx from within the transaction
 	unknown map[string]string // name -> idempotency key
+	broken  []string          // what nobody should have been told
 	reports map[string]string // id of the report -> message, answered 201
 	answers chan struct{}     // one for each 201
 }
 
 // TestNoPromiseIsBrokenByACrash: PostgreSQL is killed and restarted under
-// writes. What was answered 201 is there, what was answered 4xx is not, and a
+// writes. What was answered 201 is there, nothing of what was answered 4xx is, and a
 // request whose outcome is unknown, sent again under its key, is one row.
 func TestNoPromiseIsBrokenByACrash(t *testing.T) {
 	t.Parallel()
@@ -100,7 +100,9 @@ func (p *promises) await(t *testing.T, n int) {
 	}
 }
 
-// write creates a cluster, one that is refused, and reports on the first.
+// write creates a cluster, reports on it and deletes it, and asks for what is
+// refused only when a part of it is written already: the cluster once more, and a
+// node pool of it while it is deleted.
 func (p *promises) write(ctx context.Context, c *client.Client, name string) {
 	key := "key-" + name
 	made, err := c.Create(ctx, fleet.Clusters, fleet.NewResource{Name: name}, client.IdempotencyKey(key))
@@ -110,15 +112,33 @@ func (p *promises) write(ctx context.Context, c *client.Client, name string) {
 	if err != nil {
 		return
 	}
-	wrong := "x" + name
-	_, err = c.Create(ctx, fleet.Clusters, fleet.NewResource{Name: wrong, Spec: json.RawMessage(`{"region": 7}`)}, client.IdempotencyKey("key-"+wrong))
-	p.note(ctx, wrong, "", "", err)
-	report, err := c.Report(ctx, fleet.Clusters, made.ID, fleet.NewReport{AdapterName: "dns", Phase: fleet.ReportComplete, Message: name})
-	if err == nil {
+	_, err = c.Create(ctx, fleet.Clusters, fleet.NewResource{Name: name}, client.IdempotencyKey("twice-"+name))
+	p.refuse("twice-"+name, err, fleet.NameTaken)
+	if p.report(ctx, c, made.ID, fleet.ReportRunning, name) && c.Delete(ctx, fleet.Clusters, made.ID) == nil {
+		_, err = c.CreateIn(ctx, fleet.Clusters, made.ID, fleet.NodePools, fleet.NewResource{Name: name}, client.IdempotencyKey("late-"+name))
+		p.refuse("late-"+name, err, fleet.Conflict)
+	}
+	p.report(ctx, c, made.ID, fleet.ReportComplete, name)
+}
+
+// refuse notes that a request was refused, if it was.
+func (p *promises) refuse(key string, err error, want fleet.Code) {
+	if fleet.ErrorCode(err) == want {
 		p.mu.Lock()
-		p.reports[report.ID] = name
+		p.refused[key] = true
 		p.mu.Unlock()
 	}
+}
+
+// report says whether the report is a promise now.
+func (p *promises) report(ctx context.Context, c *client.Client, id string, phase fleet.ReportPhase, message string) bool {
+	report, err := c.Report(ctx, fleet.Clusters, id, fleet.NewReport{AdapterName: "dns", Phase: phase, Message: message})
+	if err == nil {
+		p.mu.Lock()
+		p.reports[report.ID] = message
+		p.mu.Unlock()
+	}
+	return err == nil
 }
 
 func (p *promises) note(ctx context.Context, name, key, id string, err error) {
@@ -131,7 +151,7 @@ func (p *promises) note(ctx context.Context, name, key, id string, err error) {
 			p.unknown[name] = key
 		}
 	default:
-		p.refused[name] = true
+		p.broken = append(p.broken, fmt.Sprintf("%s was refused: %v", name, err))
 	}
 	p.mu.Unlock()
 	if err == nil {
@@ -199,10 +219,26 @@ func (p *promises) compare(t *testing.T, url string) {
 			t.Errorf("%s was answered 201 as %s; the database has %q", name, id, found[name])
 		}
 	}
-	for name := range p.refused {
-		if id, there := found[name]; there {
-			t.Errorf("%s was refused and is there as %s", name, id)
+	if keys := read(`SELECT key, route FROM idempotency_keys`); len(keys) != len(p.stored) {
+		t.Errorf("%d keys are kept for %d clusters", len(keys), len(p.stored))
+	} else {
+		for key := range p.refused {
+			if route, there := keys[key]; there {
+				t.Errorf("the request of %s was refused and its key is kept for %s", key, route)
+			}
 		}
+	}
+	if late := read(`SELECT name, id FROM nodepools`); len(late) > 0 {
+		t.Errorf("node pools were refused and are there: %v", late)
+	}
+	if noted := read(`SELECT id, action FROM audit WHERE action = 'create'`); len(noted) != len(p.stored) {
+		t.Errorf("%d creates are in the audit, %d clusters were made", len(noted), len(p.stored))
+	}
+	if len(p.refused) < len(p.stored)/2 {
+		t.Errorf("%d requests were refused beside %d clusters: little was tested", len(p.refused), len(p.stored))
+	}
+	for _, what := range p.broken {
+		t.Error(what)
 	}
 	if len(found) != len(p.stored) {
 		t.Errorf("the database has %d clusters, %d were promised", len(found), len(p.stored))
