@@ -104,12 +104,25 @@ var grants = []string{
 	`GRANT EXECUTE ON FUNCTION make_partitions(text, integer), drop_expired_partition(text, interval) TO %[1]s`,
 }
 
+// revokePartition takes back what the grant on all tables gave.
+const revokePartition = `REVOKE ALL ON public.%s FROM %s`
+
 func (s *Store) grant(ctx context.Context, db *sqlx.DB) error {
 	if s.role == "" {
 		return nil
 	}
 	for _, text := range grants {
 		if _, err := db.ExecContext(ctx, fmt.Sprintf(text, pq.QuoteIdentifier(s.role))); err != nil {
+			return err
+		}
+	}
+	var names []string
+	if err := db.SelectContext(ctx, &names, `SELECT name FROM partitions`); err != nil {
+		return err
+	}
+	for _, name := range names {
+		_, err := db.ExecContext(ctx, fmt.Sprintf(revokePartition, pq.QuoteIdentifier(name), pq.QuoteIdentifier(s.role)))
+		if err != nil && pq.As(err, pqerror.UndefinedTable) == nil { // its time was over meanwhile
 			return err
 		}
 	}
