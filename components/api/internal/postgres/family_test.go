@@ -26,6 +26,7 @@ type family struct {
 	pools    []string
 	made     atomic.Int64
 	stones   atomic.Int64
+	groups   atomic.Int64 // of more than one report
 }
 
 // TestFamiliesHoldTogether: whatever many writers do at once to clusters and
@@ -37,6 +38,7 @@ func TestFamiliesHoldTogether(t *testing.T) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		f := &family{T: t, s: open(t)}
+		f.countGroups()
 		register(t, f.s, "extra", fleet.NewAdapterInstance{ResourceTypes: []fleet.ResourceType{fleet.Clusters, fleet.NodePools}, HasDeletion: true})
 		for range 3 {
 			f.createCluster(rand.New(rand.NewPCG(seed, 0)))
@@ -69,8 +71,8 @@ func TestFamiliesHoldTogether(t *testing.T) {
 		if n := deadlocks(t, f.s); n != 0 {
 			t.Errorf("seed %d: %d deadlocks", seed, n)
 		}
-		if looks < 5 || f.stones.Load() == 0 {
-			t.Errorf("seed %d: %d looks and %d deletions prove little", seed, looks, f.stones.Load())
+		if looks < 5 || f.stones.Load() == 0 || f.groups.Load() == 0 {
+			t.Errorf("seed %d: %d looks, %d deletions and %d groups prove little", seed, looks, f.stones.Load(), f.groups.Load())
 		}
 	}
 }
@@ -144,10 +146,40 @@ func (f *family) act(r *rand.Rand) {
 			f.stones.Add(1)
 		}
 	default:
-		phase := pickOne(r, []fleet.ReportPhase{pending, running, complete, complete, complete, failed})
-		for _, adapter := range []string{"validation", "dns", "extra"}[:1+r.IntN(3)] {
-			_, err := s.Report(ctx, t, all, id, fleet.NewReport{AdapterName: adapter, Phase: phase})
-			f.allow(err)
+		f.report(r, t, id)
+	}
+}
+
+// report sends what several adapters say, on a resource and on another of its
+// type, at once, so that there are groups of reports.
+func (f *family) report(r *rand.Rand, t fleet.TypeInfo, id string) {
+	of := &f.pools
+	if t.Type == fleet.Clusters {
+		of = &f.clusters
+	}
+	phase := pickOne(r, []fleet.ReportPhase{pending, running, complete, complete, complete, failed})
+	ids, adapters := []string{id, f.pick(r, of)}[:1+r.IntN(2)], []string{"validation", "dns", "extra"}[:1+r.IntN(3)]
+	var said sync.WaitGroup
+	for _, id := range ids {
+		for _, adapter := range adapters {
+			said.Go(func() {
+				_, err := f.s.Report(f.Context(), t, all, id, fleet.NewReport{AdapterName: adapter, Phase: phase})
+				f.allow(err)
+			})
+		}
+	}
+	said.Wait()
+}
+
+// countGroups counts the groups of more than one report.
+func (f *family) countGroups() {
+	for _, g := range f.s.groups {
+		store := g.store
+		g.store = func(ctx context.Context, group []*submission) error {
+			if len(group) > 1 {
+				f.groups.Add(1)
+			}
+			return store(ctx, group)
 		}
 	}
 }
