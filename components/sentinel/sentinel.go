@@ -2,10 +2,13 @@ package sentinel
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,7 +46,7 @@ type Sentinel struct {
 type unit struct {
 	config  v1alpha1.SentinelConfig
 	shard   shard.Config
-	api     shard.API
+	api     *client.Client
 	metrics *shard.Metrics
 }
 
@@ -60,12 +63,17 @@ func New(cfg Config, deps Deps) (*Sentinel, error) {
 	if cfg.TokenFile != "" {
 		deps.Transport = client.Bearer(deps.Transport, client.TokenFile(cfg.TokenFile))
 	}
+	me, err := holder()
+	if err != nil {
+		return nil, err
+	}
 	s := &Sentinel{deps: deps}
 	for _, c := range configs {
 		u, err := newUnit(c, deps.Transport)
 		if err != nil {
 			return nil, err
 		}
+		u.shard.Holder = me
 		if u.metrics, err = collectors.For(u.shard.Type, c.Name); err != nil {
 			return nil, fmt.Errorf("SentinelConfig %q: register its metrics: %w", c.Name, err)
 		}
@@ -76,6 +84,19 @@ func New(cfg Config, deps Deps) (*Sentinel, error) {
 }
 
 func notStarted(context.Context) error { return errors.New("the shard has not started yet") }
+
+// holder is who this process is to others that run the same SentinelConfigs:
+// its pod or host, and a part that no other start of it has.
+func holder() (string, error) {
+	name := os.Getenv("POD_NAME")
+	if name == "" {
+		var err error
+		if name, err = os.Hostname(); err != nil {
+			return "", fmt.Errorf("name the holder of the shards: %w; set POD_NAME", err)
+		}
+	}
+	return name + "-" + strings.ToLower(rand.Text()[:8]), nil
+}
 
 func newUnit(c v1alpha1.SentinelConfig, rt http.RoundTripper) (unit, error) {
 	selector, err := c.Selector()
@@ -127,7 +148,7 @@ func (s *Sentinel) run(ctx context.Context, u unit) error {
 	if c, ok := publisher.(broker.Checker); ok {
 		s.deps.Health.Add("broker of shard "+u.config.Name, c.Check)
 	}
-	running := shard.New(u.shard, shard.Deps{API: u.api, Publisher: publisher, Metrics: u.metrics, Log: s.deps.Log})
+	running := shard.New(u.shard, shard.Deps{API: u.api, Registrar: u.api, Publisher: publisher, Metrics: u.metrics, Log: s.deps.Log})
 	s.deps.Health.Add("shard "+u.config.Name, running.Ready)
 	s.deps.Log.Info("shard starts", "shard", u.config.Name, "selector", u.shard.Selector, "resource_type", u.shard.Type)
 	return running.Run(ctx)

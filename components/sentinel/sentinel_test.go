@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -35,7 +36,10 @@ type api struct {
 	mu       sync.Mutex
 	recorded map[string]bool
 	queries  []string
+	shards   map[string]fleet.NewShard
 }
+
+func newAPI() *api { return &api{recorded: map[string]bool{}, shards: map[string]fleet.NewShard{}} }
 
 func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.mu.Lock()
@@ -60,10 +64,28 @@ func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 			a.recorded[token] = true
 		}
 		w.WriteHeader(http.StatusNoContent)
+	case r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/v1/shards/"):
+		var in fleet.NewShard
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		a.shards[r.URL.Path[len("/v1/shards/"):]] = in
+		_, _ = w.WriteString("{}")
+	case r.Method == http.MethodDelete && strings.HasPrefix(r.URL.Path, "/v1/shards/"):
+		name := r.URL.Path[len("/v1/shards/"):]
+		if a.shards[name].Holder == r.URL.Query().Get("holder") {
+			delete(a.shards, name)
+		}
+		w.WriteHeader(http.StatusNoContent)
 	default:
 		w.WriteHeader(http.StatusNotFound)
 	}
 	return w.Result(), nil
+}
+
+// held returns the registered shards.
+func (a *api) held() map[string]fleet.NewShard {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.shards)
 }
 
 func deps(b *stub.Broker, rt http.RoundTripper) Deps {
@@ -92,9 +114,10 @@ spec: {resourceType: clusters, shardSelector: {matchLabels: {region: eu-west}}, 
 }
 
 func TestEachShardPublishesItsOwnResourcesAndNoOther(t *testing.T) {
+	t.Setenv("POD_NAME", "pod-7")
 	var (
 		b  = stub.New()
-		a  = &api{recorded: map[string]bool{}}
+		a  = newAPI()
 		d  = deps(b, a)
 		in = b.Subscriber("hyperfleet.clusters.changed.v1", "sub", broker.Limits{})
 	)
@@ -134,7 +157,7 @@ func TestEachShardPublishesItsOwnResourcesAndNoOther(t *testing.T) {
 	var metrics string
 	for deadline := time.Now().Add(ceiling); ; time.Sleep(10 * time.Millisecond) {
 		metrics = get(admin, "/metrics")
-		if strings.Count(metrics, `hyperfleet_sentinel_unrecorded_publications{resource_type="clusters",shard="us-east"} 0`) == 1 && a.done() {
+		if strings.Count(metrics, `hyperfleet_sentinel_unrecorded_publications{resource_type="clusters",shard="us-east"} 0`) == 1 && a.done() && len(a.held()) == 2 {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -154,11 +177,19 @@ func TestEachShardPublishesItsOwnResourcesAndNoOther(t *testing.T) {
 	if text := get(admin, "/readyz?verbose"); !strings.Contains(text, "[+] shard us-east: ok\n") || !strings.Contains(text, "[+] shard eu-west: ok\n") {
 		t.Errorf("while running: %s", text)
 	}
+	held := a.held()
+	if us, eu := held["us-east"], held["eu-west"]; len(held) != 2 || us.Selector != "region=us-east" || eu.BackoffNotReady != "15s" || us.Holder != eu.Holder ||
+		!strings.HasPrefix(us.Holder, "pod-7-") || len(us.Holder) != len("pod-7-")+8 {
+		t.Errorf("registered %+v", held)
+	}
 	cancel()
 	for range 2 {
 		if err := <-ended; err != nil {
 			t.Errorf("ended with %v", err)
 		}
+	}
+	if held := a.held(); len(held) != 0 {
+		t.Errorf("registered after the stop: %+v", held)
 	}
 	seen := map[string]bool{}
 	for _, q := range a.queries {
@@ -181,7 +212,7 @@ func (a *api) done() bool {
 }
 
 func TestAShardWithoutAPublisherEndsTheSentinelWithTheReason(t *testing.T) {
-	d := deps(stub.New(), &api{recorded: map[string]bool{}})
+	d := deps(stub.New(), newAPI())
 	publisher := d.Publisher
 	d.Publisher = func(ctx context.Context, c v1alpha1.SentinelConfig) (broker.Publisher, error) {
 		if c.Name == "eu-west" {

@@ -129,6 +129,7 @@ func TestScenarios(t *testing.T) {
 			"await":    cmdAwait,
 			"story":    cmdStory,
 			"shards":   cmdShards,
+			"covered":  cmdCovered,
 			"gone":     cmdGone,
 			"outlived": cmdOutlived,
 		},

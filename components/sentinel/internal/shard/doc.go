@@ -6,7 +6,10 @@
 // records it; that the shard stays within its event budget, which the woken and
 // the expired share so that neither starves; that what it keeps is bounded; and
 // that Run ends within eight seconds, with everything in flight finished and
-// recorded as far as broker and API let it. An API or a broker that fails never reads as "nothing due". It
-// keeps nothing across restarts: a restart costs at most the unrecorded batch
-// once more.
+// recorded as far as broker and API let it. An API or a broker that fails never
+// reads as "nothing due". It keeps nothing across restarts: a restart costs at
+// most the unrecorded batch once more.
+//
+// It registers the shard with the API, for people to see what is covered. A
+// registration is not a lock: a shard that is refused one works on.
 package shard

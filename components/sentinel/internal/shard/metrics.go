@@ -3,6 +3,7 @@ package shard
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +58,9 @@ type Metrics struct {
 	eventsCreated, publishErrors, pollErrors prometheus.Counter
 	pollDuration                             prometheus.Observer
 
+	held         atomic.Bool // the API has the shard's registration
+	unrecordable atomic.Bool // the API did not record when it was last asked to
+
 	mu     sync.Mutex
 	caught time.Time // begin of the last poll that left nothing due unpublished
 }
@@ -69,10 +73,21 @@ func (c *Collectors) For(typ fleet.ResourceType, shard string) (*Metrics, error)
 		eventsCreated: c.eventsCreated.With(labels), publishErrors: c.publishErrors.With(labels), pollErrors: c.pollErrors.With(labels),
 		pollDuration: c.pollDuration.With(labels),
 	}
-	// Computed when read, so that it grows while polls fail or hang.
-	return m, c.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_due_lag_seconds",
-		Help: "Upper bound of how long any due resource has been waiting for its event: the age of the last poll " +
-			"after which nothing due was left.", ConstLabels: labels}, m.lag))
+	// Computed when read, so that the lag grows while polls fail or hang.
+	return m, errors.Join(
+		c.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_due_lag_seconds",
+			Help: "Upper bound of how long any due resource has been waiting for its event: the age of the last poll " +
+				"after which nothing due was left.", ConstLabels: labels}, m.lag)),
+		c.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_registered",
+			Help: "1 while the API has the shard's registration and records its publications, else 0.", ConstLabels: labels}, m.registered)),
+	)
+}
+
+func (m *Metrics) registered() float64 {
+	if m.held.Load() && !m.unrecordable.Load() {
+		return 1
+	}
+	return 0
 }
 
 func (m *Metrics) lag() float64 {

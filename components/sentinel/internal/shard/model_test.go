@@ -33,6 +33,9 @@ type model struct {
 	// but the answer does not arrive.
 	onDue       func() error
 	onPublished func(tokens []string) (err error, lost bool)
+	shard       fleet.NewShard // as it is registered; without a holder if it is not
+	holds       int            // how often it was asked to register
+	onHold      func() error
 }
 
 type row struct {
@@ -304,9 +307,48 @@ func (p *press) confirmed() int {
 
 var _ broker.Publisher = (*press)(nil)
 
+// everything is what a shard asks of the API.
+type everything interface {
+	API
+	Registrar
+}
+
+func (m *model) HoldShard(ctx context.Context, name string, in fleet.NewShard) (fleet.Shard, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.holds++
+	if ctx.Err() != nil {
+		return fleet.Shard{}, ctx.Err()
+	}
+	if m.onHold != nil {
+		if err := m.onHold(); err != nil {
+			return fleet.Shard{}, err
+		}
+	}
+	m.shard = in
+	return fleet.Shard{Name: name, Holder: in.Holder}, nil
+}
+
+func (m *model) ReleaseShard(_ context.Context, _, holder string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.shard.Holder != holder {
+		return fleet.Errorf(fleet.NotFound, "not registered")
+	}
+	m.shard = fleet.NewShard{}
+	return nil
+}
+
+// registered returns the registration, and how often it was asked for.
+func (m *model) registered() (fleet.NewShard, int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.shard, m.holds
+}
+
 // standard is the shard of most tests.
 func standard() Config {
-	return Config{Name: "cluster-sentinel-us-east", Type: fleet.Clusters, Selector: "region=us-east",
+	return Config{Name: "cluster-sentinel-us-east", Holder: "pod-1-abc", Type: fleet.Clusters, Selector: "region=us-east",
 		Backoff: fleet.Backoff{NotReady: 10 * time.Second, Ready: 30 * time.Minute}, PollInterval: 5 * time.Second}
 }
 
@@ -318,7 +360,7 @@ type running struct {
 }
 
 // start runs a shard until the test ends or stop is called.
-func start(t *testing.T, c Config, api API, p broker.Publisher, change ...func(*Shard)) running {
+func start(t *testing.T, c Config, api everything, p broker.Publisher, change ...func(*Shard)) running {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	collectors, err := NewCollectors(registry)
@@ -329,7 +371,7 @@ func start(t *testing.T, c Config, api API, p broker.Publisher, change ...func(*
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(c, Deps{API: api, Publisher: p, Metrics: metrics, Log: slog.New(slog.DiscardHandler)})
+	s := New(c, Deps{API: api, Registrar: api, Publisher: p, Metrics: metrics, Log: slog.New(slog.DiscardHandler)})
 	for _, f := range change {
 		f(s)
 	}

@@ -40,7 +40,7 @@ func (p *poll) run() error {
 	p.memory.beginPoll()
 	err := p.walk()
 	p.flying.Wait()
-	if errors.Is(err, errFull) && !p.unrecordable.Load() {
+	if errors.Is(err, errFull) && !p.Metrics.unrecordable.Load() {
 		p.crowded, err = true, nil // the recording is only behind
 	}
 	if err == nil {

@@ -33,14 +33,14 @@ func (s *Shard) record(ctx, last context.Context) {
 		if ctx.Err() != nil {
 			return // what is left is the last flush's to tell of
 		}
-		s.unrecordable.Store(err != nil)
+		s.Metrics.unrecordable.Store(err != nil)
 		switch {
 		case err == nil && wait > recordEvery:
 			s.Log.Info("the API records publications again")
 			wait = recordEvery
 		case err == nil:
 		case wait == recordEvery:
-			s.Log.Warn("publications are not recorded; this process paces repeats alone", "err", err)
+			s.Log.Warn("publications are not recorded; this process paces repeats alone", "condition", "Registered=False", "err", err)
 			wait = s.longer(wait)
 		default:
 			wait = s.longer(wait)

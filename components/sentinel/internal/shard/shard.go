@@ -37,6 +37,7 @@ type API interface {
 // Config is one shard.
 type Config struct {
 	Name               string // of its SentinelConfig
+	Holder             string // who this process is to others that run the same SentinelConfig
 	Type               fleet.ResourceType
 	Selector           string // Kubernetes label selector; "" = everything
 	Backoff            fleet.Backoff
@@ -47,6 +48,7 @@ type Config struct {
 // Deps are what a shard works with.
 type Deps struct {
 	API       API
+	Registrar Registrar
 	Publisher broker.Publisher
 	Metrics   *Metrics // of this shard
 	Log       *slog.Logger
@@ -61,7 +63,6 @@ type Shard struct {
 
 	expiredFirst bool         // whose turn the odd event of a budget is
 	answered     atomic.Int64 // when the API last answered, Unix nanoseconds; 0 = never
-	unrecordable atomic.Bool  // the API did not record when it was last asked to
 	failing      string       // what the last poll failed of; "" if it did not
 }
 
@@ -88,6 +89,11 @@ func (s *Shard) Run(ctx context.Context) error {
 		defer close(recorded)
 		s.record(ctx, last)
 	}()
+	registered := make(chan struct{})
+	go func() {
+		defer close(registered)
+		s.register(ctx, last)
+	}()
 	for ctx.Err() == nil {
 		wait := s.pollOnce(ctx, publishing)
 		select {
@@ -99,6 +105,8 @@ func (s *Shard) Run(ctx context.Context) error {
 	if err := s.flush(last, last); err != nil {
 		s.Log.Warn("publications were not recorded; they will be published once more", "err", err)
 	}
+	<-registered
+	s.release(last)
 	return nil
 }
 

@@ -115,7 +115,7 @@ func TestAShardsMetricsExistAtZeroFromTheStart(t *testing.T) {
 	}
 	want := map[string]int{}
 	for _, name := range []string{"resources_pending", "events_created_total", "publish_errors_total", "poll_errors_total",
-		"poll_duration_seconds", "last_successful_poll_timestamp_seconds", "due_lag_seconds", "unrecorded_publications"} {
+		"poll_duration_seconds", "last_successful_poll_timestamp_seconds", "due_lag_seconds", "unrecorded_publications", "registered"} {
 		want["hyperfleet_sentinel_"+name] = 2
 	}
 	if diff := cmp.Diff(want, series); diff != "" {
