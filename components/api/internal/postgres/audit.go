@@ -143,9 +143,10 @@ func (r auditRow) entry() fleet.AuditEntry {
 	}
 }
 
-// Audit reads one page of what users did, newest first.
-func (s *Store) Audit(ctx context.Context, sc Scope, q AuditQuery) (fleet.AuditList, error) {
-	out := fleet.AuditList{Kind: "AuditList", Items: []fleet.AuditEntry{}}
+// Audit reads one page of what users did, newest first. It hands over and
+// returns as List does.
+func (s *Store) Audit(ctx context.Context, sc Scope, q AuditQuery, each func(fleet.AuditEntry) error) (fleet.AuditList, error) {
+	out := fleet.AuditList{Kind: "AuditList"}
 	query := q.fingerprint(sc)
 	from, err := readPlace(q.Continue, query)
 	if err != nil {
@@ -158,18 +159,10 @@ func (s *Store) Audit(ctx context.Context, sc Scope, q AuditQuery) (fleet.AuditL
 	out.AsOf = fleet.At(asOf)
 	limit := pageSize(q.Limit)
 	text, args := q.sql(sc, from, limit+1)
-	var rows []auditRow
-	if err := s.statements.read(ctx, &rows, text, args...); err != nil {
-		return out, outward(ctx, "read the audit", err)
-	}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		out.Continue = place{Query: query, ID: rows[limit-1].ID}.String()
-	}
-	for _, r := range rows {
-		out.Items = append(out.Items, r.entry())
-	}
-	return out, nil
+	p := page[auditRow]{limit: limit, id: func(r auditRow) string { return r.ID }, each: func(r auditRow) error { return each(r.entry()) }}
+	err = p.walk(ctx, s.statements, text, args)
+	out.Continue = p.next(query)
+	return out, p.outward(ctx, "read the audit", err)
 }
 
 // sql bounds times by ids as well, so that only their partitions are read.

@@ -270,7 +270,7 @@ func TestReportsRaceWithEverything(t *testing.T) {
 		}
 	}
 	for _, e := range entries {
-		if _, err := s.GetReport(t.Context(), clusters, all, e.ResourceID, e.ID); err != nil && e.ResourceID != resources[0].ID {
+		if _, err := s.GetReport(t.Context(), clusters, all, e.ResourceID, e.ID, false); err != nil && e.ResourceID != resources[0].ID {
 			t.Errorf("an answered report is not there: %v", err)
 		}
 	}

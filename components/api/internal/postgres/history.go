@@ -13,7 +13,7 @@ import (
 const (
 	visibleSQL = `
 		SELECT coalesce(owner_id, id) AS cluster, clock_timestamp() AS now FROM {resources}
-		WHERE id = $1 AND deleted_at IS NULL AND ($2 OR tenant = ANY($3::text[]))`
+		WHERE id = $1 AND ($2 OR deleted_at IS NULL) AND ($3 OR tenant = ANY($4::text[]))`
 
 	historySQL = `
 		SELECT ` + reportColumns + ` FROM {statuses}
@@ -45,15 +45,16 @@ const (
 
 const maxID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
-// Reports reads one page of a resource's history, newest first.
-func (s *Store) Reports(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, q ReportQuery) (fleet.ReportList, error) {
-	out := fleet.ReportList{Kind: "StatusList", Items: []fleet.Report{}}
+// Reports reads one page of a resource's history, newest first. It hands over
+// and returns as List does.
+func (s *Store) Reports(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, q ReportQuery, each func(fleet.Report) error) (fleet.ReportList, error) {
+	out := fleet.ReportList{Kind: "StatusList"}
 	query := fingerprint("reports", t.Type, id, q.Adapter)
 	from, err := readPlace(q.Continue, query)
 	if err != nil {
 		return out, err
 	}
-	names, seen, err := s.visible(ctx, t, sc, id)
+	names, seen, err := s.visible(ctx, t, sc, id, q.Deleted)
 	if err != nil {
 		return out, err
 	}
@@ -65,19 +66,11 @@ func (s *Store) Reports(ctx context.Context, t fleet.TypeInfo, sc Scope, id stri
 	if q.Adapter != "" {
 		text, args = adapterHistorySQL, append(args, q.Adapter)
 	}
-	var rows []reportRow
-	if err := s.statements.read(ctx, &rows, names.sql(text), args...); err != nil {
-		return out, outward(ctx, "list reports", err)
-	}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		out.Continue = place{Query: query, ID: rows[limit-1].ID}.String()
-	}
-	for _, r := range rows {
-		out.Items = append(out.Items, r.report(seen.Cluster))
-	}
 	out.AsOf = fleet.At(seen.Now)
-	return out, nil
+	p := page[reportRow]{limit: limit, id: func(r reportRow) string { return r.ID }, each: func(r reportRow) error { return each(r.report(seen.Cluster)) }}
+	err = p.walk(ctx, s.statements, names.sql(text), args)
+	out.Continue = p.next(query)
+	return out, p.outward(ctx, "list reports", err)
 }
 
 // sight is a resource that exists for the scope, and when that was seen.
@@ -87,7 +80,7 @@ type sight struct {
 }
 
 // visible says that the resource exists for the scope, else fleet.NotFound.
-func (s *Store) visible(ctx context.Context, t fleet.TypeInfo, sc Scope, id string) (tables, sight, error) {
+func (s *Store) visible(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, deleted bool) (tables, sight, error) {
 	names, err := of(t)
 	if err != nil {
 		return names, sight{}, err
@@ -97,7 +90,7 @@ func (s *Store) visible(ctx context.Context, t fleet.TypeInfo, sc Scope, id stri
 	}
 	all, tenants := sc.args()
 	var seen []sight
-	if err := s.statements.read(ctx, &seen, names.sql(visibleSQL), id, all, tenants); err != nil {
+	if err := s.statements.read(ctx, &seen, names.sql(visibleSQL), id, deleted, all, tenants); err != nil {
 		return names, sight{}, outward(ctx, "find "+t.Kind, err)
 	}
 	if len(seen) == 0 {
@@ -110,9 +103,10 @@ func noReport(id string) error {
 	return fleet.Errorf(fleet.NotFound, "there is no report %q on this resource", id)
 }
 
-// GetReport reads one entry of a resource's history.
-func (s *Store) GetReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id, reportID string) (fleet.Report, error) {
-	names, seen, err := s.visible(ctx, t, sc, id)
+// GetReport reads one entry of a resource's history, that of a tombstone where
+// deleted says so.
+func (s *Store) GetReport(ctx context.Context, t fleet.TypeInfo, sc Scope, id, reportID string, deleted bool) (fleet.Report, error) {
+	names, seen, err := s.visible(ctx, t, sc, id, deleted)
 	if err != nil {
 		return fleet.Report{}, err
 	}

@@ -5,17 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
-
-	"github.com/jmoiron/sqlx"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/selector"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
-
-// pageTime is after how long a page ends early, so that a slow reader does not
-// keep a snapshot of the database for long.
-const pageTime = 5 * time.Second
 
 // Item is one resource of a list. What is stored as JSON was not read for it;
 // it is good until the next one.
@@ -73,40 +66,10 @@ func (s *Store) List(ctx context.Context, t fleet.TypeInfo, sc Scope, q ListQuer
 	}
 	limit := pageSize(q.Limit)
 	text, args := q.sql(sc, after, limit+1)
-	var refused error
-	last, more, err := s.walk(ctx, names.sql(text), args, limit, func(r row) error {
-		refused = each(r.item(t))
-		return refused
-	})
-	if refused != nil {
-		return out, refused
-	}
-	if more {
-		out.Continue = place{Query: query, ID: last}.String()
-	}
-	return out, outward(ctx, "list "+string(t.Type), err)
-}
-
-// walk hands at most limit rows to each, fewer where time is short. It says
-// which was the last and whether there is more.
-func (s *Store) walk(ctx context.Context, text string, args []any, limit int, each func(row) error) (last string, more bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // or the rows after an early end would all be read
-	began, n := time.Now(), 0
-	err = s.statements.rows(ctx, text, args, func(rows *sqlx.Rows) (bool, error) {
-		if n == limit || n > 0 && time.Since(began) > pageTime {
-			more = true
-			cancel()
-			return false, nil
-		}
-		var r row
-		if err := rows.StructScan(&r); err != nil {
-			return false, err
-		}
-		n, last = n+1, r.ID
-		return true, each(r)
-	})
-	return last, more, err
+	p := page[row]{limit: limit, id: func(r row) string { return r.ID }, each: func(r row) error { return each(r.item(t)) }}
+	err = p.walk(ctx, s.statements, names.sql(text), args)
+	out.Continue = p.next(query)
+	return out, p.outward(ctx, "list "+string(t.Type), err)
 }
 
 // total counts what a whole walk would see now.

@@ -123,7 +123,7 @@ func TestAFoldNeverLeavesItsPartition(t *testing.T) {
 	if third := report(t, s, r.ID, n); third.ID != second.ID || third.Reports != 2 {
 		t.Errorf("again in the next partition: %+v", third)
 	}
-	list, err := s.Reports(t.Context(), clusters, all, r.ID, ReportQuery{})
+	list, err := history(t.Context(), s, clusters, all, r.ID, ReportQuery{})
 	if err != nil || len(list.Items) != 2 || list.Items[0].ID != second.ID || list.Items[1].Reports != 2 {
 		t.Errorf("history: %+v, %v", list.Items, err)
 	}

@@ -184,9 +184,9 @@ func liveOnce(ctx context.Context, s *Store, name string) error {
 	if err != nil || got.Status.Phase != fleet.Ready || string(got.Status.Adapters[0].Data) != `{"n": 1}` {
 		return fmt.Errorf("get: %+v: %w", got.Status, errors.Join(err))
 	}
-	history, err := s.Reports(ctx, clusters, all, r.ID, ReportQuery{Adapter: "dns"})
-	if err != nil || len(history.Items) != 1 || history.Items[0].Reports != 2 {
-		return fmt.Errorf("history: %+v: %w", history.Items, errors.Join(err))
+	page, err := history(ctx, s, clusters, all, r.ID, ReportQuery{Adapter: "dns"})
+	if err != nil || len(page.Items) != 1 || page.Items[0].Reports != 2 {
+		return fmt.Errorf("history: %+v: %w", page.Items, errors.Join(err))
 	}
 	return nil
 }

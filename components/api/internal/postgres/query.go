@@ -50,6 +50,7 @@ type DueQuery struct {
 // ReportQuery says which entries of a resource's history are asked for.
 type ReportQuery struct {
 	Adapter  string // only this adapter's; empty = all
+	Deleted  bool   // also of what is deleted
 	Limit    int    // at most so many; 0 = 100, never more than 1000
 	Continue string // from the list before
 }

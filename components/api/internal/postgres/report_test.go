@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -214,17 +215,28 @@ func TestOnlyTheLatestReportCanChange(t *testing.T) {
 		if got := get(t, s, r.ID); got.Status.Phase != want || len(got.Status.Adapters) != 1-i {
 			t.Errorf("after deleting report %d: %+v", i, got.Status)
 		}
-		_, err = s.GetReport(ctx, clusters, all, r.ID, id)
+		_, err = s.GetReport(ctx, clusters, all, r.ID, id, false)
 		wantCode(t, err, fleet.NotFound)
 	}
 	report(t, s, r.ID, fleet.NewReport{AdapterName: "dns", Phase: running, Message: "anew"})
+}
+
+// history collects one page of a history.
+func history(ctx context.Context, s *Store, t fleet.TypeInfo, sc Scope, id string, q ReportQuery) (fleet.ReportList, error) {
+	var items []fleet.Report
+	out, err := s.Reports(ctx, t, sc, id, q, func(r fleet.Report) error {
+		items = append(items, r)
+		return nil
+	})
+	out.Items = items
+	return out, err
 }
 
 func historyIDs(t testing.TB, s *Store, id string, q ReportQuery) []string {
 	t.Helper()
 	var ids []string
 	for {
-		page, err := s.Reports(t.Context(), clusters, all, id, q)
+		page, err := history(t.Context(), s, clusters, all, id, q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +280,7 @@ func TestConcurrentReportersLoseNothing(t *testing.T) {
 	ids := historyIDs(t, s, r.ID, ReportQuery{Limit: 7})
 	moments := map[string]bool{}
 	for i, id := range ids {
-		entry, err := s.GetReport(t.Context(), clusters, all, r.ID, id)
+		entry, err := s.GetReport(t.Context(), clusters, all, r.ID, id, false)
 		if err != nil {
 			t.Fatal(err)
 		}

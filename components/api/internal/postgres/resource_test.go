@@ -79,9 +79,9 @@ func TestScopeHidesOtherTenants(t *testing.T) {
 		wantCode(t, remove(t, s, sc, r.ID, false), fleet.NotFound)
 		_, err = s.Report(ctx, clusters, sc, r.ID, fleet.NewReport{AdapterName: "dns", Phase: fleet.ReportRunning})
 		wantCode(t, err, fleet.NotFound)
-		_, err = s.Reports(ctx, clusters, sc, r.ID, ReportQuery{})
+		_, err = history(ctx, s, clusters, sc, r.ID, ReportQuery{})
 		wantCode(t, err, fleet.NotFound)
-		_, err = s.GetReport(ctx, clusters, sc, r.ID, entry.ID)
+		_, err = s.GetReport(ctx, clusters, sc, r.ID, entry.ID, false)
 		wantCode(t, err, fleet.NotFound)
 		wantCode(t, s.DeleteReport(ctx, clusters, sc, r.ID, entry.ID), fleet.NotFound)
 		if list, err := s.list(ctx, clusters, sc, ListQuery{}); err != nil || len(list.Items) != 0 {

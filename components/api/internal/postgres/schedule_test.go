@@ -136,7 +136,7 @@ func TestReconcileBeginsAnotherAttempt(t *testing.T) {
 	ids := historyIDs(t, s, d.id, ReportQuery{})
 	moments := map[string]bool{}
 	for _, id := range ids {
-		entry, err := s.GetReport(t.Context(), clusters, all, d.id, id)
+		entry, err := s.GetReport(t.Context(), clusters, all, d.id, id, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,11 +26,12 @@ func (s *server) audit(w http.ResponseWriter, req *http.Request) error {
 	if err := q.done(); err != nil {
 		return err
 	}
-	out, err := s.Store.Audit(req.Context(), s.scope(req), in)
+	entries := openStream(w, "AuditList", s.Timeout)
+	end, err := s.Store.Audit(req.Context(), s.scope(req), in, func(e fleet.AuditEntry) error { return entries.encode(e) })
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, out)
+	return entries.end(tail{Continue: end.Continue, AsOf: end.AsOf})
 }
 
 // plain reads a parameter that is compared as it is.

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) { pgdev.Main(m) }
 type bed struct {
 	testing.TB
 	url      string
+	handler  http.Handler
 	db       *sql.DB
 	store    *postgres.Store
 	client   *http.Client
@@ -94,7 +95,7 @@ func serveFor(t testing.TB, store rest.Store, timeout time.Duration, who auth.Co
 	}
 	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
-	b.url = srv.URL
+	b.url, b.handler = srv.URL, handler
 	b.client = &http.Client{Timeout: time.Minute, Transport: &judge{t: t, next: srv.Client().Transport, contract: readContract(t)}}
 	return b
 }

@@ -32,22 +32,26 @@ func (r resources) reports(w http.ResponseWriter, req *http.Request) error {
 	q := readQuery(req)
 	var in postgres.ReportQuery
 	in.Adapter = q.name("adapter", r.Schemas)
+	in.Deleted = q.flag("deleted")
 	in.Limit, in.Continue = q.page()
 	if err := q.done(); err != nil {
 		return err
 	}
-	out, err := r.Store.Reports(req.Context(), r.info, r.scope(req), element(req, "id"), in)
+	entries := openStream(w, "StatusList", r.Timeout)
+	end, err := r.Store.Reports(req.Context(), r.info, r.scope(req), element(req, "id"), in, func(e fleet.Report) error { return entries.encode(e) })
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, out)
+	return entries.end(tail{Continue: end.Continue, AsOf: end.AsOf})
 }
 
 func (r resources) getReport(w http.ResponseWriter, req *http.Request) error {
-	if err := readQuery(req).done(); err != nil {
+	q := readQuery(req)
+	deleted := q.flag("deleted")
+	if err := q.done(); err != nil {
 		return err
 	}
-	out, err := r.Store.GetReport(req.Context(), r.info, r.scope(req), element(req, "id"), element(req, "status_id"))
+	out, err := r.Store.GetReport(req.Context(), r.info, r.scope(req), element(req, "id"), element(req, "status_id"), deleted)
 	if err != nil {
 		return err
 	}
@@ -92,7 +96,7 @@ func (r resources) own(req *http.Request) error {
 	if auth.FromContext(req.Context()).Role == auth.Admin {
 		return nil
 	}
-	entry, err := r.Store.GetReport(req.Context(), r.info, r.scope(req), element(req, "id"), element(req, "status_id"))
+	entry, err := r.Store.GetReport(req.Context(), r.info, r.scope(req), element(req, "id"), element(req, "status_id"), false)
 	if err != nil {
 		return err
 	}

@@ -188,5 +188,5 @@ func (r resources) page(w http.ResponseWriter, req *http.Request, q *query, owne
 	if err != nil {
 		return err
 	}
-	return items.end(end)
+	return items.end(tail{end.Total, end.Continue, end.AsOf})
 }

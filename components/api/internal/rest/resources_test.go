@@ -151,6 +151,27 @@ func TestWhatIsDueIsPublishedOnce(t *testing.T) {
 	}
 }
 
+func TestATombstoneKeepsItsHistory(t *testing.T) {
+	b := newBed(t)
+	c := b.create("a", "")
+	path := c.Href + "/statuses"
+	r := want[fleet.Report](b, 201, "POST", path, `{"adapter_name":"dns","phase":"Pending","message":"waits"}`)
+	want[any](b, 204, "DELETE", c.Href, "")
+	for _, it := range []string{path, path + "/" + r.ID} {
+		want[any](b, 404, "GET", it, "")
+		want[any](b, 404, "GET", it+"?deleted=false", "")
+		want[any](b, 400, "GET", it+"?deleted=yes", "")
+	}
+	if l := want[fleet.ReportList](b, 200, "GET", path+"?deleted=true&adapter=dns", ""); len(l.Items) != 1 || l.Items[0].Message != "waits" || l.Items[0].ClusterID != c.ID {
+		t.Errorf("the history is %+v", l)
+	}
+	if got := want[fleet.Report](b, 200, "GET", path+"/"+r.ID+"?deleted=true", ""); got.ID != r.ID {
+		t.Errorf("the entry is %+v", got)
+	}
+	want[any](b, 404, "POST", path, `{"adapter_name":"dns","phase":"Running"}`)
+	want[any](b, 400, "PATCH", path+"/"+r.ID+"?deleted=true", `{"message":"x"}`)
+}
+
 func TestStatusesFromReportToRollUp(t *testing.T) {
 	b := newBed(t)
 	c := b.create("a", "")

@@ -45,8 +45,8 @@ type Schedule interface {
 // History keeps what adapters report.
 type History interface {
 	Report(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, n fleet.NewReport) (fleet.Report, error)
-	Reports(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, q postgres.ReportQuery) (fleet.ReportList, error)
-	GetReport(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id, reportID string) (fleet.Report, error)
+	Reports(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, q postgres.ReportQuery, each func(fleet.Report) error) (fleet.ReportList, error)
+	GetReport(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id, reportID string, deleted bool) (fleet.Report, error)
 }
 
 // Corrections change an adapter's latest report.
@@ -79,5 +79,5 @@ type Registry interface {
 
 // Audit tells who did what.
 type Audit interface {
-	Audit(ctx context.Context, sc postgres.Scope, q postgres.AuditQuery) (fleet.AuditList, error)
+	Audit(ctx context.Context, sc postgres.Scope, q postgres.AuditQuery, each func(fleet.AuditEntry) error) (fleet.AuditList, error)
 }

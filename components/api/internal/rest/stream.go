@@ -28,25 +28,50 @@ var errUnread = errors.New("the answer was not read")
 type stream struct {
 	answer   *recorder
 	deadline *http.ResponseController
+	patience time.Duration
 	buffer   *bufio.Writer
 	item     []byte // reused
 	next     string // what stands before the next item
 }
 
+// tail is what only the end of a list knows.
+type tail struct {
+	Total    *int64     `json:"total,omitempty"`
+	Continue string     `json:"continue,omitempty"`
+	AsOf     fleet.Time `json:"asOf"`
+}
+
 func openStream(w http.ResponseWriter, kind string, patience time.Duration) *stream {
 	w.Header().Set("Content-Type", "application/json")
 	answer := &recorder{ResponseWriter: w}
-	s := &stream{
-		answer: answer, deadline: http.NewResponseController(w), buffer: bufio.NewWriterSize(answer, streamBuffer),
-		next: `{"kind":"` + kind + `","items":[`,
+	return &stream{
+		answer: answer, deadline: http.NewResponseController(w), patience: min(patience, readerTime),
+		buffer: bufio.NewWriterSize(answer, streamBuffer), next: `{"kind":"` + kind + `","items":[`,
 	}
-	_ = s.deadline.SetWriteDeadline(time.Now().Add(min(patience, readerTime))) // where there is none, the request's own time is the limit
-	return s
 }
 
 func (s *stream) add(item postgres.Item) (err error) {
 	if s.item, err = item.AppendJSON(s.item[:0]); err != nil {
 		return err
+	}
+	return s.write()
+}
+
+// encode adds an item that is marshalled as it is.
+func (s *stream) encode(item any) error {
+	text, err := encode(item)
+	if err != nil {
+		return fmt.Errorf("write the list: %w", err)
+	}
+	s.item = text[:len(text)-1] // its line feed
+	return s.write()
+}
+
+// write adds s.item. Time runs out for the reader from the first one on: before
+// it the database may have counted.
+func (s *stream) write() error {
+	if s.next != "," {
+		_ = s.deadline.SetWriteDeadline(time.Now().Add(s.patience)) // where there is none, the request's own time is the limit
 	}
 	_, _ = s.buffer.WriteString(s.next) // its error comes again
 	s.next = ","
@@ -56,13 +81,9 @@ func (s *stream) add(item postgres.Item) (err error) {
 	return nil
 }
 
-// end closes the list with what only its end knows.
-func (s *stream) end(list fleet.List) error {
-	tail, err := encode(struct {
-		Total    *int64     `json:"total,omitempty"`
-		Continue string     `json:"continue,omitempty"`
-		AsOf     fleet.Time `json:"asOf"`
-	}{list.Total, list.Continue, list.AsOf})
+// end closes the list.
+func (s *stream) end(t tail) error {
+	text, err := encode(t)
 	if err != nil {
 		return fmt.Errorf("write the list: %w", err)
 	}
@@ -70,7 +91,7 @@ func (s *stream) end(list fleet.List) error {
 		_, _ = s.buffer.WriteString(s.next) // its error comes again
 	}
 	_, _ = s.buffer.WriteString("],")
-	_, _ = s.buffer.Write(tail[1:])
+	_, _ = s.buffer.Write(text[1:])
 	if s.answer.code == 0 { // all of it is here
 		s.answer.Header().Set("Content-Length", strconv.Itoa(s.buffer.Buffered()))
 	}

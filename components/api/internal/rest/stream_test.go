@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// lister is a store whose list holds so many items of a size, and then errs.
+// lister is a store whose lists hold so many items of a size, and then err.
 type lister struct {
 	rest.Store
 	items, size int
@@ -27,9 +28,25 @@ type lister struct {
 
 func (l lister) List(_ context.Context, t fleet.TypeInfo, _ postgres.Scope, _ postgres.ListQuery, each func(postgres.Item) error) (fleet.List, error) {
 	spec := []byte(`"` + strings.Repeat("x", l.size) + `"`)
+	return fleet.List{Kind: t.ListKind}, l.hand(func() error {
+		return each(postgres.Item{Resource: fleet.Resource{Spec: spec}, Labels: []byte("{}"), Status: []byte("{}")})
+	})
+}
+
+func (l lister) Reports(_ context.Context, _ fleet.TypeInfo, _ postgres.Scope, _ string, _ postgres.ReportQuery, each func(fleet.Report) error) (fleet.ReportList, error) {
+	message := strings.Repeat("x", l.size)
+	return fleet.ReportList{}, l.hand(func() error { return each(fleet.Report{Message: message}) })
+}
+
+func (l lister) Audit(_ context.Context, _ postgres.Scope, _ postgres.AuditQuery, each func(fleet.AuditEntry) error) (fleet.AuditList, error) {
+	name := strings.Repeat("x", l.size)
+	return fleet.AuditList{}, l.hand(func() error { return each(fleet.AuditEntry{Name: name}) })
+}
+
+func (l lister) hand(one func() error) error {
 	err := l.err
 	for range l.items {
-		if broken := each(postgres.Item{Resource: fleet.Resource{Spec: spec}, Labels: []byte("{}"), Status: []byte("{}")}); broken != nil {
+		if broken := one(); broken != nil {
 			err = broken
 			break
 		}
@@ -37,8 +54,11 @@ func (l lister) List(_ context.Context, t fleet.TypeInfo, _ postgres.Scope, _ po
 	if l.ended != nil {
 		l.ended <- err
 	}
-	return fleet.List{Kind: t.ListKind}, err
+	return err
 }
+
+// streamed are the paths whose answers may be long.
+var streamed = []string{"/v1/clusters", "/v1/clusters/x/statuses", "/v1/audit"}
 
 func TestAListThatFailsIsNeverWhole(t *testing.T) {
 	away := &fleet.Error{Code: fleet.Unavailable, Detail: "away"}
@@ -56,17 +76,19 @@ func TestAListThatFailsIsNeverWhole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := serve(t, lister{items: tt.items, size: 1000, err: tt.err}, time.Minute)
-			resp, err := http.Get(b.url + "/v1/clusters")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			_, err = io.Copy(io.Discard, resp.Body)
-			if tt.begun && err == nil {
-				t.Error("the answer ended as if it were whole")
-			}
-			if !tt.begun && (err != nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Content-Type") != "application/problem+json") {
-				t.Errorf("answered %d, %v", resp.StatusCode, err)
+			for _, path := range streamed {
+				resp, err := http.Get(b.url + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				_, err = io.Copy(io.Discard, resp.Body)
+				if tt.begun && err == nil {
+					t.Errorf("%s: the answer ended as if it were whole", path)
+				}
+				if !tt.begun && (err != nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Content-Type") != "application/problem+json") {
+					t.Errorf("%s: answered %d, %v", path, resp.StatusCode, err)
+				}
 			}
 		})
 	}
@@ -75,7 +97,13 @@ func TestAListThatFailsIsNeverWhole(t *testing.T) {
 // TestALongListTakesNoMemory lists 64 MiB, which nobody collects.
 func TestALongListTakesNoMemory(t *testing.T) {
 	b := serve(t, lister{items: 1000, size: 64 << 10}, time.Minute)
-	resp, err := http.Get(b.url + "/v1/clusters")
+	for _, path := range streamed {
+		t.Run(path, func(t *testing.T) { listLong(t, b.url+path) })
+	}
+}
+
+func listLong(t *testing.T, url string) {
+	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +144,42 @@ func TestAReaderThatStopsIsCutOff(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Fatal("the list waits for its reader")
+	}
+}
+
+// patient is an answer that notes when its reader's time began to run.
+type patient struct {
+	*httptest.ResponseRecorder
+	running bool
+}
+
+func (p *patient) SetWriteDeadline(at time.Time) error {
+	p.running = !at.IsZero()
+	return nil
+}
+
+// counting is a store that looks at the answer before its first item, as if it
+// counted, and after it.
+type counting struct {
+	rest.Store
+	answer        *patient
+	before, after bool
+}
+
+func (c *counting) List(_ context.Context, _ fleet.TypeInfo, _ postgres.Scope, _ postgres.ListQuery, each func(postgres.Item) error) (fleet.List, error) {
+	c.before = c.answer.running
+	err := each(postgres.Item{Labels: []byte("{}"), Status: []byte("{}")})
+	c.after = c.answer.running
+	return fleet.List{}, err
+}
+
+// TestAReadersTimeRunsFromTheFirstItem: a slow count is none of its time.
+func TestAReadersTimeRunsFromTheFirstItem(t *testing.T) {
+	store := &counting{answer: &patient{ResponseRecorder: httptest.NewRecorder()}}
+	b := serve(t, store, time.Minute)
+	b.handler.ServeHTTP(store.answer, httptest.NewRequest(http.MethodGet, "/v1/clusters?count=true", nil))
+	if store.before || !store.after || store.answer.running {
+		t.Errorf("it ran before the first item: %t, after: %t, at the end: %t", store.before, store.after, store.answer.running)
 	}
 }
 
