@@ -16,9 +16,9 @@ import (
 )
 
 // Settings of every connection. A statement of ours is short, so compiling it
-// or waiting long for it never pays.
+// or waiting long for it never pays; nor may it keep its snapshot for long.
 var settings = map[string]string{
-	"statement_timeout":                   "30s",
+	"statement_timeout":                   "10s",
 	"lock_timeout":                        "10s",
 	"idle_in_transaction_session_timeout": "30s",
 	"jit":                                 "off",

@@ -9,6 +9,19 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
+// TestNoStatementKeepsASnapshotForLong: what a statement sees cannot be
+// vacuumed away until it ends, on whichever connection.
+func TestNoStatementKeepsASnapshotForLong(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for _, from := range []*statements{s.statements, s.dueQueries} {
+		var most []string
+		if err := from.read(t.Context(), &most, `SHOW statement_timeout`); err != nil || most[0] != "10s" {
+			t.Errorf("a statement may last %v: %v", most, err)
+		}
+	}
+}
+
 func TestWhatIsSilentAndNotReadyCountsAsStuck(t *testing.T) {
 	t.Parallel()
 	s := open(t)

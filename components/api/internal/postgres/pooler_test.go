@@ -49,7 +49,7 @@ func pgbouncer(t *testing.T, database string) string {
 		t.Fatal(err)
 	}
 	config := fmt.Sprintf(`[databases]
-%[1]s = host=127.0.0.1 port=%[2]s dbname=%[1]s connect_query='SET statement_timeout = ''30s''; SET lock_timeout = ''10s''; SET idle_in_transaction_session_timeout = ''30s''; SET jit = off'
+%[1]s = host=127.0.0.1 port=%[2]s dbname=%[1]s connect_query='SET statement_timeout = ''10s''; SET lock_timeout = ''10s''; SET idle_in_transaction_session_timeout = ''30s''; SET jit = off'
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = %[3]s
@@ -141,7 +141,7 @@ func TestEverythingWorksThroughAPoolerInTransactionMode(t *testing.T) {
 		t.Error(err)
 	}
 	var timeout string
-	if err := s.db.GetContext(t.Context(), &timeout, `SHOW statement_timeout`); err != nil || timeout != "30s" {
+	if err := s.db.GetContext(t.Context(), &timeout, `SHOW statement_timeout`); err != nil || timeout != "10s" {
 		t.Errorf("the pooler's sessions have a statement_timeout of %q: %v", timeout, err)
 	}
 	prepares := openWith(t, Config{URL: through})
