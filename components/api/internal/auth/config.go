@@ -39,7 +39,7 @@ type Issuer struct {
 	JWKSURL      string   `json:"jwksURL,omitempty"`
 	JWKSFile     string   `json:"jwksFile,omitempty"`
 	CAFile       string   `json:"caFile,omitempty"`    // PEM; default: the system's
-	TokenFile    string   `json:"tokenFile,omitempty"` // bearer token with which keys are fetched, read each time
+	TokenFile    string   `json:"tokenFile,omitempty"` // bearer token for the host of discoveryURL or jwksURL, read each time
 	Audiences    []string `json:"audiences"`           // claim aud must have one of them
 }
 

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -119,6 +121,10 @@ func parseKeys(text []byte) ([]jose.JSONWebKey, error) {
 // httpClient reaches an issuer: bounded, without redirects, with the
 // configured CA and token.
 func httpClient(i Issuer) (*http.Client, error) {
+	configured, err := url.Parse(cmp.Or(i.DiscoveryURL, i.JWKSURL))
+	if err != nil {
+		return nil, fmt.Errorf("issuer %s: %w", i.Issuer, err)
+	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: fetchTimeout, IdleConnTimeout: time.Minute}
 	if i.CAFile != "" {
 		pem, err := os.ReadFile(i.CAFile)
@@ -132,19 +138,21 @@ func httpClient(i Issuer) (*http.Client, error) {
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	}
 	return &http.Client{
-		Transport:     authorized{next: transport, tokenFile: i.TokenFile},
+		Transport:     authorized{next: transport, tokenFile: i.TokenFile, host: configured.Host},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
 
-// authorized sends the token of a file along and bounds what is read.
+// authorized sends the token of a file along, to the configured host and not to
+// another that a discovery document names, and bounds what is read.
 type authorized struct {
 	next      http.RoundTripper
 	tokenFile string // "" = none
+	host      string // with the port, if there is one
 }
 
 func (a authorized) RoundTrip(req *http.Request) (*http.Response, error) {
-	if a.tokenFile != "" {
+	if a.tokenFile != "" && req.URL.Host == a.host {
 		token, err := os.ReadFile(a.tokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("read tokenFile: %w", err)

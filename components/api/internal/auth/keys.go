@@ -45,22 +45,23 @@ func newKeys(issuer string, fetch func(context.Context) ([]jose.JSONWebKey, erro
 	return &keys{issuer: issuer, fetch: fetch, now: now, log: log, turn: make(chan struct{}, 1)}
 }
 
-// find returns the key of that id that verifies alg, false if the issuer has
-// none. A token without an id is verified by an issuer's only key.
-func (k *keys) find(ctx context.Context, id string, alg string) (jose.JSONWebKey, bool, error) {
+// find returns the key of that id that verifies alg, and the set it is of; no
+// key if the issuer has none. A token without an id is verified by an issuer's
+// only key.
+func (k *keys) find(ctx context.Context, id string, alg string) (*jose.JSONWebKey, *keySet, error) {
 	set := k.current.Load()
 	known := set != nil && set.pick(id) != nil
 	if !known || k.stale(set) {
 		var err error
 		if set, err = k.refresh(ctx, set, !known); err != nil {
-			return jose.JSONWebKey{}, false, err
+			return nil, nil, err
 		}
 	}
 	key := set.pick(id)
 	if key == nil || key.Algorithm != alg {
-		return jose.JSONWebKey{}, false, nil
+		return nil, set, nil
 	}
-	return *key, true, nil
+	return key, set, nil
 }
 
 // stale says whether a set is so old that a key may have been withdrawn.

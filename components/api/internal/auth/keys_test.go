@@ -105,8 +105,8 @@ func TestNobodyWaitsForKeysThatTheyDoNotNeed(t *testing.T) {
 		}
 		return i.keys, nil
 	}, now.Now, slog.New(slog.DiscardHandler))
-	if _, ok, err := k.find(t.Context(), "r1", "RS256"); !ok || err != nil {
-		t.Fatal(ok, err)
+	if key, _, err := k.find(t.Context(), "r1", "RS256"); key == nil || err != nil {
+		t.Fatal(key, err)
 	}
 	now.pass(refreshAfter + time.Second)
 	ended := make(chan struct{})
@@ -115,8 +115,8 @@ func TestNobodyWaitsForKeysThatTheyDoNotNeed(t *testing.T) {
 		_, _, _ = k.find(t.Context(), "r1", "RS256")
 	}()
 	<-started
-	if _, ok, err := k.find(t.Context(), "r1", "RS256"); !ok || err != nil { // would wait for ever
-		t.Error(ok, err)
+	if key, _, err := k.find(t.Context(), "r1", "RS256"); key == nil || err != nil { // would wait for ever
+		t.Error(key, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -170,6 +170,50 @@ func TestKeysThatMustNotBeUsedAreNot(t *testing.T) {
 
 // A Kubernetes API server shows its keys only to who has a token, under a
 // certificate of its own CA, and names an issuer that is not its address.
+// TestATokenIsRememberedWithTheKeysThatVerifiedIt, not with those that came
+// while it was looked at.
+func TestATokenIsRememberedWithTheKeysThatVerifiedIt(t *testing.T) {
+	i, now := newIssuer(t), newClock()
+	g := newGate(t, trusting(i), now.Now)
+	token := "Bearer " + i.token(now.Now(), nil)
+	without := usable([]jose.JSONWebKey{{Key: i.ec.Public(), KeyID: "e1"}}, now.Now())
+	g.verifier.now = func() time.Time { // asked once the signature has held
+		g.verifier.issuers[i.URL].keys.current.Store(without)
+		return now.Now()
+	}
+	if _, _, err := admit(g, Readers, token); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := admit(g, Readers, token); fleet.ErrorCode(err) != fleet.Unauthenticated {
+		t.Errorf("with a key that was withdrawn: answered %v", err)
+	}
+}
+
+func TestATokenOfOursGoesToTheConfiguredHostAlone(t *testing.T) {
+	i, now := newIssuer(t), newClock()
+	elsewhere := ""
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		elsewhere = r.Header.Get("Authorization")
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: i.keys})
+	}))
+	t.Cleanup(keys.Close)
+	said := ""
+	discovery := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		said = r.Header.Get("Authorization")
+		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": i.URL, "jwks_uri": keys.URL + "/keys"})
+	}))
+	t.Cleanup(discovery.Close)
+	c := trusting(i)
+	c.Issuers[0].DiscoveryURL, c.Issuers[0].TokenFile = discovery.URL, filepath.Join(t.TempDir(), "token")
+	write(t, c.Issuers[0].TokenFile, "ours\n")
+	if _, _, err := admit(newGate(t, c, now.Now), Readers, "Bearer "+i.token(now.Now(), nil)); err != nil {
+		t.Fatal(err)
+	}
+	if said != "Bearer ours" || elsewhere != "" {
+		t.Errorf("the configured host was told %q, the other one %q", said, elsewhere)
+	}
+}
+
 func TestKubernetesIsAnOrdinaryIssuer(t *testing.T) {
 	i, now := newIssuer(t), newClock()
 	const name = "https://kubernetes.default.svc.cluster.local"

@@ -120,11 +120,11 @@ func (v *verifier) verify(ctx context.Context, token string) (verified, error) {
 		return verified{}, unknown
 	}
 	header := parsed.Headers[0]
-	key, ok, err := issuer.keys.find(ctx, header.KeyID, header.Algorithm)
+	key, set, err := issuer.keys.find(ctx, header.KeyID, header.Algorithm)
 	switch {
 	case err != nil:
 		return verified{}, keysAway
-	case !ok:
+	case key == nil:
 		return verified{}, noKey
 	}
 	var claims jwt.Claims
@@ -138,7 +138,7 @@ func (v *verifier) verify(ctx context.Context, token string) (verified, error) {
 	if err := v.check(claims, unsafe.Issuer, issuer.audiences); err != nil {
 		return verified{}, err
 	}
-	out := verified{until: claims.Expiry.Time(), keys: issuer.keys, set: issuer.keys.current.Load()}
+	out := verified{until: claims.Expiry.Time(), keys: issuer.keys, set: set}
 	out.principal, out.bound = bind(v.bindings, claims.Issuer, claims.Subject, all)
 	return out, nil
 }

@@ -72,7 +72,7 @@ func (i identity) String() string {
 
 var identities = []identity{
 	{"viewer", false}, {"editor", false}, {"admin", false}, {"sentinel", true}, {"adapter", false}, {"job", false},
-	{"viewer", true}, {"admin", true},
+	{"viewer", true}, {"editor", true}, {"admin", true},
 }
 
 // authorisation is the bed of the matrix.

@@ -21,7 +21,7 @@ func (s *server) shardRoutes() []route {
 	return []route{
 		{"/shards", map[string]operation{http.MethodGet: {auth.Readers, s.shards}}},
 		{"/shards/coverage", map[string]operation{ // before {name}
-			http.MethodGet: {auth.Viewer | auth.Editor | auth.Admin | auth.Sentinel | auth.Fleet, s.coverage},
+			http.MethodGet: {auth.Viewer | auth.Admin | auth.Sentinel | auth.Fleet, s.coverage},
 		}},
 		{"/shards/{name}", map[string]operation{
 			http.MethodGet:    {auth.Readers, s.shard},
