@@ -28,13 +28,12 @@ func TestWhatAnAdminWritesInAWorkloadsPlaceIsNoted(t *testing.T) {
 		}
 	}
 	notes := func() []string {
-		list, err := s.Audit(t.Context(), all, AuditQuery{})
-		if err != nil {
-			t.Fatal(err)
-		}
 		var out []string
-		for _, e := range list.Items {
+		if _, err := s.Audit(t.Context(), all, AuditQuery{}, func(e fleet.AuditEntry) error {
 			out = append(out, e.Principal+" "+string(e.Action)+" "+e.ResourceType+" "+e.Name)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
 		}
 		return out
 	}
