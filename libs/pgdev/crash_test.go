@@ -106,6 +106,31 @@ func TestAKilledParentLeavesNoServerAndLosesNoData(t *testing.T) {
 	}
 }
 
+// The initdb of a parent that was killed goes on writing for a while.
+func TestAnOrphanedInitdbIsInNobodysWay(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "pg")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for _, orphan := range []string{"data.new", "data.new-orphan"} {
+				if os.MkdirAll(filepath.Join(dir, orphan, "base"), 0o700) == nil {
+					_ = os.WriteFile(filepath.Join(dir, orphan, "base", strconv.Itoa(n%100)), nil, 0o600)
+				}
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	s := start(t, Options{DataDir: dir, Durable: true})
+	execute(t, s.URL("postgres"), "CREATE TABLE t AS SELECT 1")
+}
+
 func TestAServerThatWasKilledIsRecovered(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "pg")

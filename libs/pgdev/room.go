@@ -105,8 +105,7 @@ func (r *room) initialise(ctx context.Context, bin string, durable bool) (string
 	if err := os.WriteFile(r.path("password"), []byte(password+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("write the database's password: %w", err)
 	}
-	fresh := r.path("data.new")
-	err := errors.Join(os.RemoveAll(fresh), os.Mkdir(fresh, 0o700), r.acc.own(fresh), r.acc.own(r.path("password")))
+	fresh, err := r.freshData()
 	if err != nil {
 		return "", fmt.Errorf("make data directory: %w", err)
 	}
@@ -124,6 +123,22 @@ func (r *room) initialise(ctx context.Context, bin string, durable bool) (string
 		return "", fmt.Errorf("put data directory in place: %w", err)
 	}
 	return password, nil
+}
+
+// freshData makes an empty directory that nobody else writes to: the initdb of
+// a process that was killed may still go on in its own. Such directories are
+// removed as far as they can be; the next start has the rest.
+func (r *room) freshData() (string, error) {
+	const prefix = "data.new-"
+	old, _ := filepath.Glob(r.path(prefix + "*")) // the pattern is well formed
+	for _, dir := range old {
+		_ = os.RemoveAll(dir)
+	}
+	fresh, err := os.MkdirTemp(r.dir, prefix)
+	if err != nil {
+		return "", err
+	}
+	return fresh, errors.Join(r.acc.own(fresh), r.acc.own(r.path("password")))
 }
 
 // checkVersion refuses a data directory of another major version, which the
