@@ -29,6 +29,19 @@ type missingError struct{ text string }
 
 func (e missingError) Error() string { return e.text }
 
+// unverifiedError says that it cannot be known whether events reach anybody.
+type unverifiedError struct {
+	topic string
+	err   error
+}
+
+func (e unverifiedError) Error() string {
+	return fmt.Sprintf("it cannot be verified that topic %s has subscriptions, and what is published to none is lost; "+
+		"grant this process's identity roles/pubsub.viewer on the topic: %v", short(e.topic), e.err)
+}
+
+func (e unverifiedError) Unwrap() error { return e.err }
+
 // transient says whether the same call may succeed later: because the broker
 // comes back, or because somebody mends the credentials.
 func transient(err error) bool {
@@ -49,7 +62,7 @@ func stale(err error) bool { return status.Code(err) == codes.Unauthenticated }
 
 // explain says in words for an operator what is wrong and what to do.
 func explain(err error) error {
-	if err == nil || errors.As(err, new(missingError)) {
+	if err == nil || errors.As(err, new(missingError)) || errors.As(err, new(unverifiedError)) {
 		return err
 	}
 	if errors.As(err, new(credentialsError)) {
@@ -63,8 +76,8 @@ func explain(err error) error {
 	case codes.Unauthenticated:
 		return fmt.Errorf("Pub/Sub does not accept the credentials; check the workload identity or GOOGLE_APPLICATION_CREDENTIALS: %w", err)
 	case codes.PermissionDenied:
-		return fmt.Errorf("this process's identity lacks a permission, or the project does not exist; grant roles/pubsub.publisher on topics "+
-			"and roles/pubsub.subscriber on subscriptions: %w", err)
+		return fmt.Errorf("this process's identity lacks a permission, or the project does not exist; grant roles/pubsub.publisher and "+
+			"roles/pubsub.viewer on topics, and roles/pubsub.subscriber and roles/pubsub.viewer on subscriptions: %w", err)
 	case codes.NotFound:
 		return fmt.Errorf("what is needed does not exist: %w", err)
 	}

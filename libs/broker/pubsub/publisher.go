@@ -35,7 +35,7 @@ func newPublisher(d *driver, project, topic string) *publisher {
 	return &publisher{
 		topic:  topicName(project, topic),
 		link:   &link{driver: d, project: project},
-		routes: newRoutes(topicName(project, topic), d.create),
+		routes: newRoutes(topicName(project, topic), d.create, d.log.With("role", "publisher", "name", topic)),
 		slots:  make(chan struct{}, Window),
 		bytes:  semaphore.NewWeighted(windowBytes),
 		state:  d.newState("publisher", topic),
@@ -107,10 +107,12 @@ func (p *publisher) try(ctx context.Context, do func(context.Context, *pubsub.Cl
 }
 
 // Check asks Pub/Sub whether the topic has subscriptions, if that is not known
-// from a moment ago.
+// from a moment ago. A publisher that may not know publishes, but is not well.
 func (p *publisher) Check(ctx context.Context) error {
-	err := p.try(ctx, func(context.Context, *pubsub.Client) error { return nil })
-	return explain(err)
+	if err := p.try(ctx, func(context.Context, *pubsub.Client) error { return nil }); err != nil {
+		return explain(err)
+	}
+	return p.routes.doubts()
 }
 
 // Close waits for all that is under way: it takes every place in the window.

@@ -2,7 +2,9 @@ package pubsub
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -26,18 +28,21 @@ const routesFresh = 10 * time.Second
 type routes struct {
 	topic  string
 	create bool // the topic, where it is missing
+	log    *slog.Logger
 	turn   *semaphore.Weighted
 
 	mu    sync.Mutex
 	asked time.Time
 	err   error // of the last answer
+	doubt error // that it left: events are sent, but perhaps to nobody
 }
 
-func newRoutes(topic string, create bool) *routes {
-	return &routes{topic: topic, create: create, turn: semaphore.NewWeighted(1)}
+func newRoutes(topic string, create bool, log *slog.Logger) *routes {
+	return &routes{topic: topic, create: create, log: log, turn: semaphore.NewWeighted(1)}
 }
 
-// check returns nil if the topic has subscriptions or nobody may know.
+// check returns nil if the topic has subscriptions, or if this process may not
+// know. That it may not is said in the log once, and by doubts for as long as it lasts.
 func (r *routes) check(ctx context.Context, c *pubsub.Client) error {
 	began := time.Now()
 	if err, ok := r.known(began); ok {
@@ -54,8 +59,25 @@ func (r *routes) check(ctx context.Context, c *pubsub.Client) error {
 	err := r.ask(ctx, c)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asked, r.err = asked, err
+	var doubt error
+	if errors.As(err, new(unverifiedError)) {
+		doubt, err = err, nil
+	}
+	switch {
+	case doubt != nil && r.doubt == nil:
+		r.log.Warn("events may reach nobody", "err", doubt)
+	case doubt == nil && r.doubt != nil && err == nil:
+		r.log.Info("the topic has subscriptions")
+	}
+	r.asked, r.err, r.doubt = asked, err, doubt
 	return err
+}
+
+// doubts returns why it cannot be known whether events reach anybody, or nil.
+func (r *routes) doubts() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.doubt
 }
 
 // known returns the last answer if it will do for a call that began then.
@@ -70,8 +92,10 @@ func (r *routes) ask(ctx context.Context, c *pubsub.Client) error {
 	names := c.TopicAdminClient.ListTopicSubscriptions(ctx, &pubsubpb.ListTopicSubscriptionsRequest{Topic: r.topic, PageSize: 1}, once())
 	_, err := names.Next()
 	switch {
-	case err == nil, status.Code(err) == codes.PermissionDenied: // it cannot be known
+	case err == nil:
 		return nil
+	case status.Code(err) == codes.PermissionDenied:
+		return unverifiedError{r.topic, err}
 	case err != iterator.Done && status.Code(err) != codes.NotFound: //nolint:errorlint // as the iterator's documentation says
 		return fmt.Errorf("list the subscriptions of %s: %w", short(r.topic), err)
 	}
