@@ -138,3 +138,43 @@ func TestSchemasStandAlone(t *testing.T) {
 		t.Errorf("an unknown type answered %d", got.status)
 	}
 }
+
+// TestTheAuditTellsUsersFromWorkloads: an admin's report, registration and hold
+// of a shard are a user's writes; those of an adapter and a sentinel are not.
+func TestTheAuditTellsUsersFromWorkloads(t *testing.T) {
+	t.Parallel()
+	a := newAuthorisation(t)
+	id := a.ask("POST", "/v1/clusters", `{"name":"prod-1"}`)["id"].(string)
+	writes := map[string]request{
+		"report clusters prod-1": {method: "POST", path: "/v1/clusters/" + id + "/statuses", body: `{"adapter_name":"` + own + `","phase":"Running"}`},
+		"update adapters " + own: {method: "PUT", path: "/v1/adapters/" + own, body: `{"instance":"x","resourceTypes":["clusters"]}`},
+		"update shards " + own: {method: "PUT", path: "/v1/shards/" + own,
+			body: `{"holder":"h","resourceType":"clusters","selector":"","backoffNotReady":"1s","backoffReady":"1s","pollInterval":"5s"}`},
+	}
+	noted := func() map[string]bool {
+		out := map[string]bool{}
+		for _, e := range a.ask("GET", "/v1/audit", "")["items"].([]any) {
+			entry := e.(map[string]any)
+			out[fmt.Sprintf("%s %s %s", entry["action"], entry["resourceType"], entry["name"])] = true
+		}
+		return out
+	}
+	for what, r := range writes {
+		r.header = a.as(identity{"adapter", false}, "default")
+		if strings.Contains(what, "shards") {
+			r.header = a.as(identity{"sentinel", true}, none)
+		}
+		if got := a.send(r); got.status > 299 {
+			t.Fatalf("%s: %d %s", what, got.status, got.body)
+		}
+	}
+	if got := noted(); len(got) != 1 {
+		t.Errorf("of workloads: %v", got)
+	}
+	for what, r := range writes {
+		a.ask(r.method, r.path, r.body)
+		if !noted()[what] {
+			t.Errorf("%s by an admin is not noted", what)
+		}
+	}
+}
