@@ -83,27 +83,27 @@ var model = porcupine.Model{
 
 // TestShortHistoriesAreLinearizable: whatever several clients do to one name at
 // once, with and without conditions and keys, there is an order of one after
-// the other that explains every answer.
+// the other that explains every answer. Of a thousand histories, some run side
+// by side, each of a name of its own.
 func TestShortHistoriesAreLinearizable(t *testing.T) {
 	b := newBed(t)
 	seed := rand.Uint64()
 	statuses := map[string]int{}
-	for n := range 10 * rounds(t) {
-		h := history{bed: b, name: fmt.Sprintf("h-%d", n), start: time.Now()}
+	const atOnce = 4
+	for n := 0; n < max(1000, 10*rounds(t)); n += atOnce {
+		var histories [atOnce]history
 		var clients sync.WaitGroup
-		for client := range 4 {
-			r := rand.New(rand.NewPCG(seed, uint64(n*4+client)))
-			clients.Go(func() { h.run(client, r) })
+		for i := range histories {
+			h := &histories[i]
+			h.bed, h.name, h.start = b, fmt.Sprintf("h-%d", n+i), time.Now()
+			for client := range 4 {
+				r := rand.New(rand.NewPCG(seed, uint64((n+i)*4+client)))
+				clients.Go(func() { h.run(client, r) })
+			}
 		}
 		clients.Wait()
-		for _, o := range h.operations {
-			statuses[fmt.Sprint(o.Input.(ask).do, " ", o.Output.(told).status)]++
-		}
-		if !porcupine.CheckOperations(model, h.operations) {
-			for _, o := range h.operations {
-				t.Logf("%d [%d, %d] %s", o.ClientId, o.Call, o.Return, model.DescribeOperation(o.Input, o.Output))
-			}
-			t.Fatalf("seed %d, history %d: no order explains it", seed, n)
+		for i := range histories {
+			histories[i].check(seed, statuses)
 		}
 	}
 	for _, some := range []string{"create 201", "create 409", "read 200", "patch 200", "patch 404", "patch 412", "delete 204"} {
@@ -120,6 +120,21 @@ type history struct {
 	start      time.Time
 	mu         sync.Mutex
 	operations []porcupine.Operation
+}
+
+// check counts what was answered, and looks for an order that explains it.
+func (h *history) check(seed uint64, statuses map[string]int) {
+	h.Helper()
+	for _, o := range h.operations {
+		statuses[fmt.Sprint(o.Input.(ask).do, " ", o.Output.(told).status)]++
+	}
+	if porcupine.CheckOperations(model, h.operations) {
+		return
+	}
+	for _, o := range h.operations {
+		h.Logf("%d [%d, %d] %s", o.ClientId, o.Call, o.Return, model.DescribeOperation(o.Input, o.Output))
+	}
+	h.Fatalf("seed %d, history %s: no order explains it", seed, h.name)
 }
 
 func (h *history) run(client int, r *rand.Rand) {

@@ -10,14 +10,17 @@ import (
 // Store is everything that the handlers need of the database.
 type Store interface {
 	Reader
+	Creator
 	Writer
 	Schedule
 	History
 	Corrections
+	Holders
 	Shards
 	Coverage
 	Audit
-	Registry
+	Registrar
+	Adapters
 }
 
 // Reader reads resources.
@@ -27,11 +30,15 @@ type Reader interface {
 	List(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, q postgres.ListQuery, each func(postgres.Item) error) (fleet.List, error)
 }
 
-// Writer changes the desired state of resources.
-type Writer interface {
+// Creator stores new resources, in a tenant or in what owns them.
+type Creator interface {
 	Create(ctx context.Context, t fleet.TypeInfo, tenant string, n fleet.NewResource, once postgres.Once) (fleet.Resource, error)
-	Patch(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, change postgres.Change) (fleet.Resource, error)
 	CreateIn(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, owner string, n fleet.NewResource, once postgres.Once) (fleet.Resource, error)
+}
+
+// Writer changes what is asked of a resource.
+type Writer interface {
+	Patch(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, change postgres.Change) (fleet.Resource, error)
 	Delete(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, how postgres.Removal) (fleet.Resource, error)
 	Reconcile(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, adapters []string) (fleet.Resource, error)
 }
@@ -55,12 +62,16 @@ type Corrections interface {
 	DeleteReport(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id, reportID string) error
 }
 
-// Shards registers who publishes which part of the fleet.
-type Shards interface {
+// Holders registers who publishes which part of the fleet.
+type Holders interface {
 	HoldShard(ctx context.Context, name string, n postgres.NewShard) (fleet.Shard, error)
+	ReleaseShard(ctx context.Context, name, holder string) error
+}
+
+// Shards tells who is registered.
+type Shards interface {
 	Shards(ctx context.Context, q postgres.ShardQuery) (fleet.ShardList, error)
 	Shard(ctx context.Context, name string) (fleet.Shard, error)
-	ReleaseShard(ctx context.Context, name, holder string) error
 }
 
 // Coverage says how the shards divide the fleet.
@@ -69,12 +80,16 @@ type Coverage interface {
 	LastCoverage(ctx context.Context, t fleet.TypeInfo) (fleet.Coverage, bool, error)
 }
 
-// Registry knows the adapters.
-type Registry interface {
+// Registrar takes the adapters' registrations.
+type Registrar interface {
 	RegisterAdapter(ctx context.Context, name string, n fleet.NewAdapterInstance) (fleet.Adapter, error)
+	UnregisterAdapter(ctx context.Context, name, instance string) error
+}
+
+// Adapters tells which are registered.
+type Adapters interface {
 	Adapter(ctx context.Context, name string) (fleet.Adapter, error)
 	Adapters(ctx context.Context) (fleet.AdapterList, error)
-	UnregisterAdapter(ctx context.Context, name, instance string) error
 }
 
 // Audit tells who did what.
