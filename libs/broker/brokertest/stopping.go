@@ -9,10 +9,14 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 )
 
+// stopTime is how long a process has to stop.
+const stopTime = 10 * time.Second
+
 var stopping = []theme{
 	{name: "a subscriber that stops waits for its handlers and settles what they return", test: drains},
 	{name: "what nobody settled waits for the next Receive, uncounted", test: waits},
 	{name: "stopping over and over loses nothing", test: stopsLoseNothing},
+	{name: "a stop while the broker is silent takes no longer than a process has", test: stopsInSilence, needs: []Capability{Freezing}},
 }
 
 func drains(t *testing.T, h *bench) {
@@ -105,4 +109,73 @@ func stopsLoseNothing(t *testing.T, h *bench) {
 			}
 		}
 	}
+}
+
+// stopsInSilence stops one subscriber that must store a retry, one that has
+// nothing to do, one that connects, and a publisher with an event under way.
+func stopsInSilence(t *testing.T, h *bench) {
+	var (
+		busy    = h.Subscriber(topic, subscription, broker.Limits{})
+		idle    = h.Subscriber("idle", "idle", broker.Limits{})
+		late    = h.Subscriber("late", "late", broker.Limits{})
+		begun   = make(chan string, 2)
+		release = make(chan struct{})
+		stopped = make(chan string, 4)
+		p       = h.Publisher(topic)
+	)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	run := func(name string, s broker.Subscriber) {
+		go func() {
+			if err := s.Receive(ctx, func(_ context.Context, d broker.Delivery) broker.Outcome {
+				begun <- d.Event.ID()
+				<-release
+				return broker.Retry(0)
+			}); err != nil {
+				t.Error(err)
+			}
+			stopped <- name
+		}()
+	}
+	run("the busy subscriber", busy)
+	run("the idle subscriber", idle)
+	publish(t, p, sample("a", "s"))
+	publish(t, h.Publisher("idle"), sample("b", "s"))
+	next(t, begun, "the first delivery")
+	next(t, begun, "the second delivery")
+	thaw := h.freezer().Freeze()
+	defer thaw()
+	run("the connecting subscriber", late)
+	publishing, giveUp := context.WithCancel(t.Context())
+	answered := make(chan error, 1)
+	go func() { answered <- p.Publish(publishing, sample("c", "c")) }()
+	none(t, answered, "Publish returned though the broker said nothing")
+
+	begin := time.Now()
+	close(release)
+	giveUp()
+	stop()
+	if next(t, answered, "Publish to return") == nil {
+		t.Error("Publish says that a silent broker stored the event")
+	}
+	go func() {
+		if err := p.Close(ctxOf(t, stopTime)); err != nil {
+			t.Error(err)
+		}
+		stopped <- "the publisher"
+	}()
+	for range 4 {
+		who := next(t, stopped, "everything to stop")
+		if took := time.Since(begin); took > stopTime {
+			t.Errorf("%s took %s to stop, want at most %s", who, took, stopTime)
+		}
+	}
+}
+
+// ctxOf returns a context that ends after d, or with the test.
+func ctxOf(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), d)
+	t.Cleanup(cancel)
+	return ctx
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -82,12 +81,12 @@ func (d *deadLetters) Stats(ctx context.Context) (broker.DeadLetterStats, error)
 // open connects, and disconnects when do returns. What do fetched and did not
 // acknowledge returns to the queue.
 func (d *deadLetters) open(ctx context.Context, do func(*amqp.Channel, int) error) error {
-	conn, err := d.driver.dialer.dial(ctx, "hyperfleet dead letters "+d.subscription)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.CloseDeadline(time.Now().Add(closeTimeout)) }()
-	defer context.AfterFunc(ctx, func() { _ = conn.CloseDeadline(time.Now().Add(closeTimeout)) })()
+	return d.driver.dialer.use(ctx, "hyperfleet dead letters "+d.subscription, func(conn *amqp.Connection) error {
+		return d.look(conn, do)
+	})
+}
+
+func (d *deadLetters) look(conn *amqp.Connection, do func(*amqp.Channel, int) error) error {
 	ch, err := conn.Channel()
 	if err != nil {
 		return fmt.Errorf("open a channel: %w", err)

@@ -20,7 +20,7 @@ const (
 	// dialTimeout bounds everything until the connection is open.
 	dialTimeout = 10 * time.Second
 	// closeTimeout bounds the parting from a broker that may not answer.
-	closeTimeout = time.Second
+	closeTimeout = time.Second / 2
 	// heartbeat is how often a silent broker is asked for a sign of life.
 	heartbeat = 10 * time.Second
 )
@@ -29,6 +29,21 @@ const (
 type dialer struct {
 	settings broker.Settings
 }
+
+// use opens a connection for do. The connection ends when do returns, or when
+// ctx ends: nothing that waits for an answer of the broker waits any longer.
+func (d dialer) use(ctx context.Context, name string, do func(*amqp.Connection) error) error {
+	conn, err := d.dial(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer part(conn)
+	defer context.AfterFunc(ctx, func() { part(conn) })()
+	return do(conn)
+}
+
+// part ends a connection whose broker may not answer.
+func part(conn *amqp.Connection) { _ = conn.CloseDeadline(time.Now().Add(closeTimeout)) }
 
 // dial opens a connection whose name tells people at the broker what it is for.
 func (d dialer) dial(ctx context.Context, name string) (*amqp.Connection, error) {
@@ -46,6 +61,8 @@ func (d dialer) dial(ctx context.Context, name string) (*amqp.Connection, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	unbind := func() bool { return true }
+	defer func() { unbind() }() // before the context ends
 	properties := amqp.NewConnectionProperties()
 	properties.SetClientConnectionName(name)
 	// The address is put together without user and password: the library
@@ -59,8 +76,10 @@ func (d dialer) dial(ctx context.Context, name string) (*amqp.Connection, error)
 			if err != nil {
 				return nil, err
 			}
-			// The library takes the deadline away once the connection is open.
-			return conn, conn.SetDeadline(time.Now().Add(dialTimeout))
+			// The handshake ends with the context. The library takes the deadline
+			// away once the connection is open.
+			unbind = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+			return conn, nil
 		},
 	})
 	if err != nil {

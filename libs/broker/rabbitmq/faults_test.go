@@ -1,112 +1,26 @@
 package rabbitmq
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq/internal/node"
 )
 
-const (
-	ceiling  = 30 * time.Second
-	password = "hunter2"
-)
-
-// record is a log that can be read while it is written.
-type record struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
-}
-
-// until waits for ok.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(ceiling); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %s for %s", ceiling, what)
-		}
-	}
-}
-
-func sample(id string) event.Event {
-	e := event.New()
-	e.SetID(id)
-	e.SetSource("test")
-	e.SetType("test")
-	e.SetSubject("s-" + id)
-	return e
-}
-
-// write writes a file of a test's directory.
-func write(t *testing.T, name, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// published publishes until the exchange answers, if only that nobody listens.
-func published(t *testing.T, p broker.Publisher) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
-	defer cancel()
-	if err := p.Publish(ctx, sample("a")); !errors.Is(err, broker.ErrUnroutable) {
-		t.Fatalf("Publish gave %v, want that nobody listens", err)
-	}
-}
-
-func admin(t *testing.T, do func(*amqp.Channel) error) {
-	t.Helper()
-	c, err := amqp.Dial(rabbit(t).URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := attempt(c, do); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func exchange(name, kind string) func(*amqp.Channel) error {
-	return func(ch *amqp.Channel) error { return ch.ExchangeDeclare(name, kind, true, false, false, false, nil) }
-}
-
-func noExchange(name string) func(*amqp.Channel) error {
-	return func(ch *amqp.Channel) error { return ch.ExchangeDelete(name, false, false) }
-}
-
 func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
 	n := rabbit(t)
-	if err := n.AddUser("writer", password, "^$", ".*", ".*"); err != nil {
+	if err := errors.Join(n.AddUser("writer", password, "^$", ".*", ".*"), n.AddUser("reader", password, ".*", "^$", ".*")); err != nil {
 		t.Fatal(err)
 	}
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
@@ -123,6 +37,7 @@ func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
 		name, says, reason, exchange string
 		settings                     broker.Settings
 		before, mend, after          func(t *testing.T)
+		late                         bool // the problem shows only once there is a connection
 	}{
 		{
 			name: "an address where nobody listens", reason: reasonUnreachable, says: "connection refused", exchange: "faults.address",
@@ -157,6 +72,16 @@ func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
 			after:    func(t *testing.T) { admin(t, noExchange("faults.missing")) },
 		},
 		{
+			name: "an exchange that the user may not write to", late: true, reason: reasonCredentials, says: "lacks a permission", exchange: "faults.refused",
+			settings: broker.Settings{URLFile: write(t, "url", "amqp://reader:"+password+"@"+n.Addr()+"/")},
+			mend: func(t *testing.T) {
+				if err := n.Permit("reader", ".*", ".*", ".*"); err != nil {
+					t.Fatal(err)
+				}
+			},
+			after: func(t *testing.T) { admin(t, noExchange("faults.refused")) },
+		},
+		{
 			name: "an exchange of another kind", reason: reasonTopology, says: "exists with other properties", exchange: "faults.kind",
 			settings: broker.Settings{URL: "amqp://" + n.Addr() + "/"},
 			before:   func(t *testing.T) { admin(t, exchange("faults.kind", "fanout")) },
@@ -182,6 +107,9 @@ func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			waiting, giveUp := context.WithCancel(t.Context())
+			var waits sync.WaitGroup
+			waits.Go(func() { _ = p.Publish(waiting, sample("waits")) }) // some problems show only then
 			check := p.(broker.Checker).Check
 			until(t, "readiness to say "+c.says, func() bool {
 				err := check(t.Context())
@@ -201,6 +129,8 @@ func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
 					t.Errorf("readiness says %v after the problem has ended", err)
 				}
 			}
+			giveUp()
+			waits.Wait()
 			ctx, stop := context.WithTimeout(context.Background(), ceiling)
 			defer stop()
 			if err := p.Close(ctx); err != nil {
@@ -209,7 +139,16 @@ func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
 			if c.after != nil {
 				c.after(t)
 			}
-			text := said.String()
+			text, connected := said.String(), 0
+			if c.mend != nil {
+				connected++
+			}
+			if c.late {
+				connected++
+			}
+			if strings.Count(text, "connected to the broker") != connected {
+				t.Errorf("the log says other than %d times that there is a connection:\n%s", connected, text)
+			}
 			if strings.Count(text, "dialling on") != 1 {
 				t.Errorf("the log says it other than once:\n%s", text)
 			}
@@ -220,15 +159,10 @@ func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
 	}
 }
 
-func rewrite(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestADiskAlarmIsSaidAndPublishersWait(t *testing.T) {
 	h := newHarness(t).(*harness)
+	var said record
+	h.driver.log = slog.New(slog.NewTextHandler(&said, nil))
 	p := h.Publisher("faults.disk")
 	published(t, p)
 	if err := h.node.Alarm("disk", true); err != nil {
@@ -243,6 +177,9 @@ func TestADiskAlarmIsSaidAndPublishersWait(t *testing.T) {
 	})
 	if v := testutil.ToFloat64(h.driver.meters.blocked.WithLabelValues("publisher", "faults.disk")); v != 1 {
 		t.Errorf("the metric says %v", v)
+	}
+	if text := said.String(); strings.Count(text, "the broker takes no events") != 1 || !strings.Contains(text, "disk") {
+		t.Errorf("the log does not say it once:\n%s", text)
 	}
 	select {
 	case err := <-answered:

@@ -10,20 +10,24 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// needAtLeastOnce makes sure that the broker hands on what a queue gives up at
+// probeQueue begins the names of the streams that [atLeastOnce] declares and
+// deletes. Who may declare a subscription's queues may declare them.
+func probeQueue(subscription string) string { return subscription + ".probe" }
+
+// atLeastOnce makes sure that the broker hands on what a queue gives up at
 // least once. Up to 3.11 that needs the feature flag stream_queue, without
 // which it silently does so at most once. Whether the flag is set shows in
-// whether a stream can be declared.
-func needAtLeastOnce(conn *amqp.Connection) error {
+// whether a stream can be declared; asked is false for a user who may not.
+func atLeastOnce(conn *amqp.Connection, subscription string) (asked bool, err error) {
 	version, _ := conn.Properties["version"].(string)
 	switch major, minor, known := parse(version); {
 	case known && (major < 3 || major == 3 && minor < 10):
-		return failure(reasonTopology, fmt.Errorf("the broker is RabbitMQ %s; at least 3.10 is needed, which keeps dead letters at least once", version))
+		return false, failure(reasonTopology, fmt.Errorf("the broker is RabbitMQ %s; at least 3.10 is needed, which keeps dead letters at least once", version))
 	case known && (major > 3 || minor >= 12):
-		return nil // it is always set there
+		return true, nil // it is always set there
 	}
-	name := "hyperfleet.probe." + uuid.NewString()
-	err := attempt(conn, func(ch *amqp.Channel) error {
+	name := probeQueue(subscription) + "." + uuid.NewString() // replicas ask at once
+	err = attempt(conn, func(ch *amqp.Channel) error {
 		if _, err := ch.QueueDeclare(name, true, false, false, false, amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeStream}); err != nil {
 			return err
 		}
@@ -31,12 +35,14 @@ func needAtLeastOnce(conn *amqp.Connection) error {
 		return err
 	})
 	switch {
-	case err == nil, code(err) == amqp.AccessRefused: // a user who may not declare was given queues that somebody else checked
-		return nil
+	case err == nil:
+		return true, nil
+	case code(err) == amqp.AccessRefused:
+		return false, nil
 	case code(err) == 0:
-		return failure(reasonLost, fmt.Errorf("look for the feature flag stream_queue: %w", err))
+		return false, failure(reasonLost, fmt.Errorf("look for the feature flag stream_queue: %w", err))
 	}
-	return failure(reasonTopology, errors.Join(
+	return false, failure(reasonTopology, errors.Join(
 		errors.New("the broker lacks the feature flag stream_queue, without which dead letters can be lost: run `rabbitmqctl enable_feature_flag stream_queue`"), err))
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"regexp"
 	"sync"
 	"time"
 
@@ -86,7 +87,10 @@ func (l *link) once(ctx context.Context, session func(context.Context, *amqp.Con
 		why = <-closed // nil when this side closed it
 		end()
 	}()
+	// Whatever the session waits for, it waits no longer than its context lasts.
+	unbind := context.AfterFunc(ctx, func() { part(conn) })
 	err = session(alive, conn)
+	unbind()
 	closing := conn.CloseDeadline(time.Now().Add(closeTimeout))
 	<-gone
 	switch {
@@ -104,10 +108,9 @@ func (l *link) once(ctx context.Context, session func(context.Context, *amqp.Con
 func (l *link) up() {
 	l.mu.Lock()
 	was := l.problem
-	l.problem, l.blocked = nil, ""
+	l.problem = nil
 	l.mu.Unlock()
 	l.meter.connected.Set(1)
-	l.meter.blocked.Set(0)
 	if was != nil {
 		l.log.Info("connected to the broker")
 	}
@@ -117,14 +120,21 @@ func (l *link) up() {
 func (l *link) down(why error) {
 	l.mu.Lock()
 	was := l.problem
-	l.problem = why
+	l.problem, l.blocked = why, ""
 	l.mu.Unlock()
 	l.meter.connected.Set(0)
+	l.meter.blocked.Set(0)
 	l.meter.failures[reasonOf(why)].Inc()
-	if was == nil || was.Error() != why.Error() {
+	if was == nil || gist(was) != gist(why) {
 		l.log.Warn("no connection to the broker; dialling on", "reason", reasonOf(why), "err", why)
 	}
 }
+
+// ownEnd is this end of a connection as errors quote it, another each time.
+var ownEnd = regexp.MustCompile(`\S+->`)
+
+// gist is what an error says but for the port that this end happened to have.
+func gist(err error) string { return ownEnd.ReplaceAllString(err.Error(), "") }
 
 // block says whether, and why, the broker takes no events.
 func (l *link) block(b amqp.Blocking) {

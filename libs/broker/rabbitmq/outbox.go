@@ -28,9 +28,10 @@ type outbox struct {
 	slots   chan struct{}                // one token per parcel that is held
 	queue   chan *parcel                 // to be sent; as large as slots, so that none who holds a slot waits
 
-	mu    sync.Mutex
-	sent  map[uint64]*parcel // by delivery tag of the connection that is up
-	again []*parcel          // sent on one that was lost, in order
+	mu       sync.Mutex
+	sent     map[uint64]*parcel // by delivery tag of the connection that is up
+	again    []*parcel          // sent on one that was lost, in order
+	unproved bool               // the broker refused what the last connection sent
 }
 
 // parcel is one message with whoever waits for it.
@@ -112,12 +113,11 @@ func (o *outbox) session(ctx context.Context, conn *amqp.Connection) error {
 		defer close(heard)
 		o.listen(confirms, returns)
 	}()
-	// A write to a broker that reads no more ends only with the connection.
-	unstick := context.AfterFunc(ctx, func() { _ = conn.CloseDeadline(time.Now().Add(closeTimeout)) })
-	o.link.up()
+	if !o.doubted() {
+		o.link.up()
+	}
 	err = o.write(ctx, ch, blocked, failed)
-	unstick()
-	_ = conn.CloseDeadline(time.Now().Add(closeTimeout)) // it ends the confirms; the link says why the connection ended
+	part(conn) // it ends the confirms; the link says why the connection ended
 	<-heard
 	o.keep()
 	return err
@@ -139,7 +139,7 @@ func (o *outbox) write(ctx context.Context, ch *amqp.Channel, blocked <-chan amq
 			case <-ctx.Done():
 				return nil
 			case err := <-failed:
-				return failure(reasonLost, fmt.Errorf("the broker ended the channel: %w", cause(err)))
+				return o.ended(err)
 			case b := <-blocked:
 				o.link.block(b)
 				if queue = o.queue; b.Active {
@@ -159,9 +159,44 @@ func (o *outbox) write(ctx context.Context, ch *amqp.Channel, blocked <-chan amq
 		o.sent[tag] = p
 		o.mu.Unlock()
 		if err := ch.Publish(p.exchange, p.key, true, false, p.message); err != nil {
-			return failure(reasonLost, fmt.Errorf("send: %w", err))
+			select {
+			case why := <-failed:
+				return o.ended(why)
+			default:
+				return failure(reasonLost, fmt.Errorf("send: %w", err))
+			}
 		}
 	}
+}
+
+// doubted says whether the connection has yet to show that it works: the last
+// one was refused what it sent.
+func (o *outbox) doubted() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.unproved
+}
+
+// ended says why the broker ended the channel.
+func (o *outbox) ended(err *amqp.Error) error {
+	if code(cause(err)) == amqp.AccessRefused {
+		o.mu.Lock()
+		o.unproved = true
+		o.mu.Unlock()
+	}
+	return channelError(err)
+}
+
+// channelError says in words for an operator why the broker ended a channel.
+func channelError(err *amqp.Error) error {
+	why := cause(err)
+	switch code(why) {
+	case amqp.AccessRefused:
+		return failure(reasonCredentials, fmt.Errorf("the broker's user lacks a permission: grant it: %w", why))
+	case amqp.NotFound:
+		return failure(reasonTopology, fmt.Errorf("something was deleted at the broker: %w", why))
+	}
+	return failure(reasonLost, fmt.Errorf("the broker ended the channel: %w", why))
 }
 
 // cause is err, or that there is none: a nil *amqp.Error is no nil error.
@@ -205,9 +240,13 @@ func (o *outbox) returned(r amqp.Return) {
 
 func (o *outbox) confirmed(c amqp.Confirmation) {
 	o.mu.Lock()
-	p := o.sent[c.DeliveryTag]
+	p, proved := o.sent[c.DeliveryTag], o.unproved
 	delete(o.sent, c.DeliveryTag)
+	o.unproved = false
 	o.mu.Unlock()
+	if proved {
+		o.link.up()
+	}
 	switch {
 	case p == nil:
 	case p.unroutable:

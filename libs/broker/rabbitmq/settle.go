@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -14,6 +15,7 @@ import (
 // held is one delivery until it is settled.
 type held struct {
 	reception *reception
+	alive     context.Context // ends with the connection that fetched it
 	channel   *amqp.Channel
 	delivery  amqp.Delivery
 	history   history
@@ -37,7 +39,9 @@ func (p *held) settle(out broker.Outcome) {
 	case broker.Acked:
 		p.ack()
 	case broker.Paused:
-		p.offer()
+		if p.alive.Err() == nil { // else the broker repeats it
+			p.offer()
+		}
 	case broker.Rejected:
 		p.bury(p.history.failed(out.Reason, time.Now()))
 	default:
@@ -66,12 +70,12 @@ func (p *held) bury(h history) {
 }
 
 // store puts the message into a queue with a new history, and acknowledges the
-// delivery once the broker has confirmed that. Until then, and if the time to
-// settle ends first, the delivery is the broker's to repeat.
+// delivery once the broker has confirmed that. Until then, and if the delivery's
+// connection or the time to settle ends first, it is the broker's to repeat.
 func (p *held) store(queue string, h history) {
 	r := p.reception
 	for {
-		err := r.outbox.send(r.settling, "", queue, func() (amqp.Publishing, error) { return copyOf(p.delivery, h), nil })
+		err := r.outbox.send(p.alive, "", queue, func() (amqp.Publishing, error) { return copyOf(p.delivery, h), nil })
 		if err == nil {
 			p.ack()
 			return
@@ -82,11 +86,11 @@ func (p *held) store(queue string, h history) {
 		}
 		// Somebody deleted the queue.
 		r.driver.log.Warn("queue is missing; declaring it again", "queue", queue, "err", err)
-		if err := r.declare(r.settling); err != nil {
+		if err := r.declare(p.alive); err != nil {
 			r.driver.log.Warn("queue not declared", "queue", queue, "err", err)
 		}
 		select {
-		case <-r.settling.Done():
+		case <-p.alive.Done():
 			return
 		case <-time.After(mostRedial):
 		}

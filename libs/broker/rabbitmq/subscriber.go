@@ -22,7 +22,7 @@ const (
 	mostHeld = 10 * time.Minute
 	// lateSettling is how long after the end of the handlers' context what they
 	// decided is still carried out. A process has 10 s in all.
-	lateSettling = 1500 * time.Millisecond
+	lateSettling = time.Second
 	// oftenLost is from how many lost deliveries on a stop stores an event
 	// anew that nobody handled, lest it reach crashLimit.
 	oftenLost = 5
@@ -36,6 +36,7 @@ type subscriber struct {
 	link     *link
 	copies   *link         // of the connection that stores retries and dead letters
 	patience time.Duration // mostHeld, or less in tests
+	unasked  sync.Once     // the log hears once of what cannot be asked
 }
 
 func newSubscriber(d *driver, s broker.Subscription, l broker.Limits) *subscriber {
@@ -53,15 +54,20 @@ func (s *subscriber) Check(context.Context) error {
 
 // declare declares the subscription without receiving.
 func (s *subscriber) declare(ctx context.Context) error {
-	conn, err := s.driver.dialer.dial(ctx, "hyperfleet declares "+s.Name)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.CloseDeadline(time.Now().Add(closeTimeout)) }()
-	return s.prepare(conn)
+	return s.driver.dialer.use(ctx, "hyperfleet declares "+s.Name, s.prepare)
 }
 
 func (s *subscriber) prepare(conn *amqp.Connection) error {
+	asked, err := atLeastOnce(conn, s.Name)
+	if err != nil {
+		return err
+	}
+	if !asked {
+		s.unasked.Do(func() {
+			s.link.log.Warn("whether the broker keeps dead letters at least once cannot be asked, because the user may not declare a queue for it; "+
+				"make sure that its feature flag stream_queue is enabled", "queue", probeQueue(s.Name))
+		})
+	}
 	return declareSubscription(conn, s.Subscription, s.driver.queueArguments)
 }
 
@@ -70,7 +76,6 @@ type reception struct {
 	*subscriber
 	queue    *dispatch.Queue
 	outbox   *outbox
-	settling context.Context // bounds what is stored anew
 	stopping <-chan struct{} // closed when no more is to be fetched
 }
 
@@ -78,11 +83,9 @@ type reception struct {
 func (s *subscriber) Receive(ctx context.Context, h broker.Handler) error {
 	living, stopLinks := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLinks()
-	settling, stopSettling := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopSettling()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(dispatch.DefaultGrace+lateSettling, stopSettling) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(dispatch.DefaultGrace+lateSettling, stopLinks) })()
 
-	r := &reception{subscriber: s, queue: dispatch.NewQueue(), settling: settling, stopping: ctx.Done()}
+	r := &reception{subscriber: s, queue: dispatch.NewQueue(), stopping: ctx.Done()}
 	r.outbox = newOutbox(s.copies, func(*amqp.Connection) error { return nil })
 	var links sync.WaitGroup
 	links.Go(func() { s.link.run(living, r.session) })
@@ -121,15 +124,22 @@ func (r *reception) session(ctx context.Context, conn *amqp.Connection) error {
 	cancelled := ch.NotifyCancel(make(chan string, 1))
 	const consumer = "hyperfleet"
 	deliveries, err := ch.Consume(r.Name, consumer, false, false, false, false, nil)
+	if code(err) == amqp.AccessRefused {
+		return failure(reasonCredentials, fmt.Errorf("the user has no permission to read queue %q: grant it: %w", r.Name, err))
+	}
 	if err != nil {
 		return declareError(fmt.Sprintf("consumer of queue %q", r.Name), err)
 	}
 	r.link.up()
-	var hops sync.WaitGroup
-	defer hops.Wait()
-	// What this connection fetched and nobody handles yet, the broker delivers
-	// again on the next.
+	// What this connection fetched, the broker delivers again on the next: with
+	// it ends what is being stored anew, and what nobody handles yet goes.
+	var calls sync.WaitGroup
+	ctx, end := context.WithCancel(ctx)
+	defer calls.Wait()
+	defer part(conn)
 	defer r.queue.Withdraw(func(m dispatch.Message) bool { return m.Origin.(*held).channel == ch })
+	defer end()
+	unfetched := make(chan error, 1)
 	stopping := r.stopping
 	for {
 		select {
@@ -137,32 +147,28 @@ func (r *reception) session(ctx context.Context, conn *amqp.Connection) error {
 			return nil
 		case <-stopping:
 			stopping = nil
-			if err := ch.Cancel(consumer, false); err != nil {
+			calls.Go(func() { unfetched <- ch.Cancel(consumer, false) })
+		case err := <-unfetched:
+			if err != nil {
 				return fmt.Errorf("stop fetching: %w", err)
 			}
 		case <-cancelled:
 			return failure(reasonTopology, fmt.Errorf("queue %q was deleted", r.Name))
 		case err := <-failed:
-			return failure(reasonLost, fmt.Errorf("the broker ended the channel: %w", cause(err)))
+			return channelError(err)
 		case d, ok := <-deliveries:
 			if !ok {
 				deliveries = nil
 				continue
 			}
-			r.arrived(ch, d, &hops)
+			p := &held{reception: r, alive: ctx, channel: ch, delivery: d, history: read(d.Headers), since: time.Now()}
+			if wait := time.Until(p.history.notBefore); wait > 0 { // its time has not come
+				calls.Go(func() { p.store(delayQueue(r.Name, step(wait)), p.history) })
+				continue
+			}
+			p.offer()
 		}
 	}
-}
-
-// arrived puts a delivery up for its handler, or sends it on if its time has
-// not come.
-func (r *reception) arrived(ch *amqp.Channel, d amqp.Delivery, hops *sync.WaitGroup) {
-	p := &held{reception: r, channel: ch, delivery: d, history: read(d.Headers), since: time.Now()}
-	if wait := time.Until(p.history.notBefore); wait > 0 {
-		hops.Go(func() { p.store(delayQueue(r.Name, step(wait)), p.history) })
-		return
-	}
-	p.offer()
 }
 
 // step is the longest delay that is not too long, or the shortest.

@@ -80,9 +80,6 @@ func declareRoute(conn *amqp.Connection, r broker.Route) error {
 
 // declareSubscription makes sure of everything that a subscription needs.
 func declareSubscription(conn *amqp.Connection, s broker.Subscription, extra map[string]any) error {
-	if err := needAtLeastOnce(conn); err != nil {
-		return err
-	}
 	if err := declareRoute(conn, s.Route); err != nil {
 		return err
 	}

@@ -195,10 +195,16 @@ func (n *Node) Alarm(resource string, on bool) error {
 
 // AddUser adds a user of virtual host / with permissions as regular expressions.
 func (n *Node) AddUser(name, password, configure, write, read string) error {
-	b := func(s string) string { return fmt.Sprintf("<<%q>>", s) }
-	return n.Eval(fmt.Sprintf("rabbit_auth_backend_internal:add_user(%[1]s, %[2]s, <<\"test\">>), "+
-		"rabbit_auth_backend_internal:set_permissions(%[1]s, <<\"/\">>, %[3]s, %[4]s, %[5]s, <<\"test\">>).",
-		b(name), b(password), b(configure), b(write), b(read)))
+	if err := n.Eval(fmt.Sprintf("rabbit_auth_backend_internal:add_user(<<%q>>, <<%q>>, <<\"test\">>).", name, password)); err != nil {
+		return err
+	}
+	return n.Permit(name, configure, write, read)
+}
+
+// Permit replaces a user's permissions.
+func (n *Node) Permit(name, configure, write, read string) error {
+	return n.Eval(fmt.Sprintf("rabbit_auth_backend_internal:set_permissions(<<%q>>, <<\"/\">>, <<%q>>, <<%q>>, <<%q>>, <<\"test\">>).",
+		name, configure, write, read))
 }
 
 // Close ends the node and removes everything.

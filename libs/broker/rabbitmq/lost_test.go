@@ -1,0 +1,197 @@
+package rabbitmq
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
+)
+
+// losses counts the connections that a subscriber lost.
+func losses(d *driver, name string) float64 {
+	return testutil.ToFloat64(d.meters.failures.WithLabelValues("subscriber", name, reasonLost))
+}
+
+// The broker repeats what came through a connection that was lost.
+func TestWhatEndsAfterItsConnectionWasLostIsNotStoredBesideTheOriginal(t *testing.T) {
+	for name, outcome := range map[string]broker.Outcome{
+		"retried": broker.Retry(0), "paused": broker.Pause("the API is away"), "rejected": broker.Reject("no use"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t).(*harness)
+			topic, queue := "lost."+name, "lost."+name+"-sub"
+			begun, release := make(chan int, 100), make(chan struct{})
+			first := true
+			stop := receive(t, h.Subscriber(topic, queue, broker.Limits{}), func(_ context.Context, d broker.Delivery) broker.Outcome {
+				begun <- d.Attempt
+				if first { // one subject: never two at once
+					first = false
+					<-release
+					return outcome
+				}
+				return broker.Ack()
+			})
+			send(t, h.Publisher(topic), "a")
+			<-begun
+			before := losses(h.driver, queue)
+			h.Cut()
+			until(t, "the subscriber to notice", func() bool { return losses(h.driver, queue) > before })
+			close(release)
+			if attempt := <-begun; attempt != 1 {
+				t.Errorf("attempt %d, want the original", attempt)
+			}
+			send(t, h.Publisher(topic), "a") // comes after whatever was stored beside it
+			<-begun
+			stop()
+			if more := len(begun); more > 0 || h.Stored(topic, queue) > 0 || h.Stored(topic, deadQueue(queue)) > 0 {
+				t.Errorf("%d deliveries more than events; %d stored, %d dead", more, h.Stored(topic, queue), h.Stored(topic, deadQueue(queue)))
+			}
+		})
+	}
+}
+
+// What must wait for its time waits in a queue, and under an alarm none takes it.
+func TestASubscriberReceivesOnAfterALossDuringAnAlarm(t *testing.T) {
+	h := newHarness(t).(*harness)
+	const topic, queue = "lost.alarm", "lost.alarm-sub"
+	s := h.Subscriber(topic, queue, broker.Limits{})
+	send(t, h.Publisher(topic), "b")
+	admin(t, func(ch *amqp.Channel) error {
+		e, err := wire(sample("early"))
+		if err != nil {
+			return err
+		}
+		e.Headers = amqp.Table{headerNotBefore: time.Now().Add(time.Hour).Format(time.RFC3339)}
+		if err := ch.Confirm(false); err != nil {
+			return err
+		}
+		c, err := ch.PublishWithDeferredConfirm("", queue, true, false, e)
+		if err == nil && !c.Wait() {
+			t.Error("not confirmed")
+		}
+		return err
+	})
+	h.Alarm(true)
+	defer h.Alarm(false)
+	begun := make(chan string, 10)
+	stop := receive(t, s, func(ctx context.Context, d broker.Delivery) broker.Outcome {
+		begun <- d.Event.ID()
+		return broker.Pause("the API is away")
+	})
+	defer stop()
+	until(t, "the early event to wait for the alarm's end", func() bool { return s.(*subscriber).copies.check() != nil && len(begun) > 0 })
+	h.Cut()
+	until(t, "the subscriber to notice", func() bool { return losses(h.driver, queue) > 0 })
+	until(t, "the subscriber to receive again", func() bool {
+		var consumers int
+		admin(t, func(ch *amqp.Channel) error {
+			q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+			consumers = q.Consumers
+			return err
+		})
+		return consumers == 1 && s.(*subscriber).link.check() == nil
+	})
+}
+
+func TestASubscribersProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
+	n := rabbit(t)
+	for _, c := range []struct {
+		name, user, configure, write, read string
+		reason, says                       string
+		exists                             bool // the subscription, from before
+		mend                               func(t *testing.T, user, topic, queue string)
+	}{
+		{
+			name: "queues that are missing, without the permission to create them", user: "missing", configure: "^$", write: ".*", read: ".*",
+			reason: reasonTopology, says: "does not exist, and the user has no permission to create it",
+			mend: func(t *testing.T, _, topic, queue string) {
+				newHarness(t).(*harness).Subscriber(topic, queue, broker.Limits{})
+			},
+		},
+		{
+			name: "a queue that the user may not read", user: "blind", configure: ".*", write: ".*", read: "^$", exists: true,
+			reason: reasonCredentials, says: "has no permission to read queue",
+			mend: func(t *testing.T, user, _, _ string) {
+				if err := n.Permit(user, ".*", ".*", ".*"); err != nil {
+					t.Fatal(err)
+				}
+			},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			topic, queue := "lost."+c.user, "lost."+c.user+"-sub"
+			if c.exists {
+				newHarness(t).(*harness).Subscriber(topic, queue, broker.Limits{})
+			}
+			if err := n.AddUser(c.user, password, c.configure, c.write, c.read); err != nil {
+				t.Fatal(err)
+			}
+			var said record
+			d, err := open(broker.Settings{URLFile: write(t, "url", "amqp://"+c.user+":"+password+"@"+n.Addr()+"/")},
+				broker.Deps{Log: slog.New(slog.NewTextHandler(&said, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := newSubscriber(d, subscription(topic, queue), broker.Limits{}.Defaults())
+			stop := receive(t, s, func(context.Context, broker.Delivery) broker.Outcome { return broker.Ack() })
+			defer stop()
+			defer func() {
+				if t.Failed() {
+					t.Log(s.link.check(), said.String())
+				}
+			}()
+			until(t, "readiness to say "+c.says, func() bool {
+				err := s.link.check()
+				return err != nil && strings.Contains(err.Error(), c.says)
+			})
+			failures := d.meters.failures.WithLabelValues("subscriber", queue, c.reason)
+			until(t, "the subscriber to go on trying", func() bool { return testutil.ToFloat64(failures) > 2 })
+			if text := said.String(); strings.Count(text, "dialling on") != 1 {
+				t.Errorf("the log says it other than once:\n%s", text)
+			}
+			c.mend(t, c.user, topic, queue)
+			until(t, "the subscriber to receive", func() bool { return s.Check(t.Context()) == nil })
+		})
+	}
+}
+
+func TestWhetherDeadLettersAreSafeIsAskedWithASubscriptionsOwnName(t *testing.T) {
+	n := rabbit(t)
+	for user, c := range map[string]struct {
+		configure string
+		asked     bool
+	}{"own": {`^own\..*`, true}, "given": {"^$", false}} {
+		t.Run(user, func(t *testing.T) {
+			if err := n.AddUser(user, password, c.configure, ".*", ".*"); err != nil {
+				t.Fatal(err)
+			}
+			conn, err := amqp.Dial(fmt.Sprintf("amqp://%s:%s@%s/", user, password, n.Addr()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if asked, err := atLeastOnce(conn, "own.sub"); err != nil || asked != c.asked {
+				t.Errorf("asked: %t, %v; want %t", asked, err, c.asked)
+			}
+		})
+	}
+}
+
+func TestTheSameProblemOfAnotherPortIsNoNews(t *testing.T) {
+	said := func(port, why string) string {
+		return gist(fmt.Errorf("the broker ended the channel: read tcp 127.0.0.1:%s->127.0.0.1:5672: %s", port, why))
+	}
+	if said("40000", "connection reset by peer") != said("50000", "connection reset by peer") {
+		t.Error("the port is taken for news")
+	}
+	if said("40000", "connection reset by peer") == said("40000", "i/o timeout") {
+		t.Error("another reason is taken for none")
+	}
+}
