@@ -14,15 +14,15 @@ import (
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/broker/brokertest"
-	"github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq/internal/node"
+	"github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq/rabbitdev"
 )
 
 // server is the node that all tests share; nil where RabbitMQ is not installed.
-var server *node.Node
+var server *rabbitdev.Node
 
 func TestMain(m *testing.M) {
 	var err error
-	if server, err = node.New(node.Options{}); err != nil && !errors.Is(err, node.ErrNotInstalled) {
+	if server, err = rabbitdev.New(rabbitdev.Options{}); err != nil && !errors.Is(err, rabbitdev.ErrNotInstalled) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -41,10 +41,10 @@ func TestMain(m *testing.M) {
 }
 
 // rabbit returns the shared node.
-func rabbit(t testing.TB) *node.Node {
+func rabbit(t testing.TB) *rabbitdev.Node {
 	t.Helper()
 	if server == nil {
-		t.Skip("SKIPPED: " + node.ErrNotInstalled.Error())
+		t.Skip("SKIPPED: " + rabbitdev.ErrNotInstalled.Error())
 	}
 	return server
 }
@@ -54,7 +54,7 @@ type harness struct {
 	t      testing.TB
 	driver *driver
 	proxy  *proxy
-	node   *node.Node
+	node   *rabbitdev.Node
 	direct *amqp.Connection // of those who only look
 	topics []string
 	names  []string

@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
-	"github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq/internal/node"
+	"github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq/rabbitdev"
 )
 
 func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
@@ -237,7 +237,7 @@ func TestTLSAndCredentialsAreReadAgainAtEveryConnection(t *testing.T) {
 
 func TestABrokerThatWouldLoseDeadLettersIsRefused(t *testing.T) {
 	rabbit(t)
-	n, err := node.New(node.Options{FeatureFlags: []string{"quorum_queue", "implicit_default_bindings", "virtual_host_metadata", "maintenance_mode_status", "user_limits"}})
+	n, err := rabbitdev.New(rabbitdev.Options{FeatureFlags: []string{"quorum_queue", "implicit_default_bindings", "virtual_host_metadata", "maintenance_mode_status", "user_limits"}})
 	if err != nil {
 		t.Fatal(err)
 	}

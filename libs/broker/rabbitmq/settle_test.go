@@ -95,16 +95,9 @@ func TestARetryWaitsInSeveralStepsAndNoLongerThanTheyAdd(t *testing.T) {
 func TestWhatIsNoEventGoesToTheDeadLettersAndNoHandlerGetsIt(t *testing.T) {
 	h := newHarness(t).(*harness)
 	s := h.Subscriber("settle.malformed", "settle.malformed-sub", broker.Limits{})
-	admin(t, func(ch *amqp.Channel) error {
-		if err := ch.Confirm(false); err != nil {
-			return err
-		}
-		c, err := ch.PublishWithDeferredConfirm("settle.malformed", "clusters.changed", true, false, amqp.Publishing{Body: []byte("hello")})
-		if err == nil && !c.Wait() {
-			t.Error("not confirmed")
-		}
-		return err
-	})
+	if err := h.node.Publish("settle.malformed", "clusters.changed", amqp.Publishing{Body: []byte("hello")}); err != nil {
+		t.Fatal(err)
+	}
 	stop := receive(t, s, func(_ context.Context, d broker.Delivery) broker.Outcome {
 		t.Errorf("a handler got %v", d.Event)
 		return broker.Ack()

@@ -1,4 +1,4 @@
-package node
+package rabbitdev
 
 import (
 	"context"
@@ -170,6 +170,27 @@ func (n *Node) Stop(kill bool) {
 	}
 	n.server.end(sig)
 	n.server = nil
+}
+
+// Publish sends a message as anybody could, and returns once the node has it.
+func (n *Node) Publish(exchange, key string, m amqp.Publishing) error {
+	c, err := amqp.DialConfig(n.URL(), amqp.Config{Dial: amqp.DefaultDial(5 * time.Second)})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ch, err := c.Channel()
+	if err != nil {
+		return err
+	}
+	if err := ch.Confirm(false); err != nil {
+		return err
+	}
+	sent, err := ch.PublishWithDeferredConfirm(exchange, key, true, false, m)
+	if err == nil && !sent.Wait() {
+		err = errors.New("the node did not confirm the message")
+	}
+	return err
 }
 
 // Eval evaluates an Erlang expression in the node.

@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq/rabbitdev"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/pgdev"
+)
+
+const dnsAdapter = `
+apiVersion: hyperfleet.redhat.com/v1alpha1
+kind: AdapterConfig
+metadata: {name: dns-adapter}
+spec:
+  adapterType: dns
+  resourceTypes: [clusters]
+  broker: {type: rabbitmq, exchange: hyperfleet-dev.clusters, routingKey: clusters.changed, subscription: dns-adapter-sub}
+  jobTemplate: {image: x}
+`
+
+func TestTheStackAndItsDeadLettersOnRabbitMQ(t *testing.T) {
+	pgdev.Need(t)
+	node, err := rabbitdev.New(rabbitdev.Options{})
+	if errors.Is(err, rabbitdev.ErrNotInstalled) {
+		t.Skip("SKIPPED: " + err.Error())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := node.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	address := "amqp://" + node.Addr() + "/"
+	p := startProcess(t, program(t), dataDirOf(t), "--broker", "rabbitmq", "--broker-url", address)
+	id, err := p.create(t, "on-rabbitmq")
+	if err != nil {
+		t.Fatalf("create: %v\n%s", err, p.out)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
+	defer cancel()
+	if c, err := waitForPhase(ctx, p.client(t), fleet.Clusters, id, fleet.Ready); err != nil {
+		t.Fatalf("%v; the cluster is\n%s", err, indent(c))
+	}
+
+	dlq := deadLettersOf(t, address)
+	if out := dlq("list"); strings.Contains(out, "malformed-") {
+		t.Fatalf("dead letters on a broker where nothing went wrong:\n%s", out)
+	}
+	if err := node.Publish("hyperfleet-dev.clusters", "clusters.changed", amqp.Publishing{Body: []byte("no event")}); err != nil {
+		t.Fatal(err)
+	}
+	var letter string
+	for tick := time.NewTicker(50 * time.Millisecond); letter == ""; {
+		if _, rest, found := strings.Cut(dlq("list"), "malformed-"); found {
+			letter = "malformed-" + strings.Fields(rest)[0]
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("the message that is no event never came to the dead letters")
+		}
+	}
+	if out := dlq("show", letter); !strings.Contains(out, "no CloudEvent") {
+		t.Errorf("show says no reason:\n%s", out)
+	}
+	// Replayed, it comes back: it is still none.
+	if out := dlq("replay", letter); !strings.Contains(out, "1 replayed") {
+		t.Errorf("replay says\n%s", out)
+	}
+	for tick := time.NewTicker(50 * time.Millisecond); !strings.Contains(dlq("list"), letter); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("the replayed letter never came back")
+		}
+	}
+	if out := dlq("purge", "--all"); !strings.Contains(out, "1 purged") {
+		t.Errorf("purge says\n%s", out)
+	}
+	if out := dlq("list"); strings.Contains(out, letter) {
+		t.Errorf("after the purge there is\n%s", out)
+	}
+	if err := p.end(t, syscall.SIGTERM); err != nil {
+		t.Errorf("hyperfleet dev ended with %v\n%s", err, p.out)
+	}
+}
+
+// deadLettersOf returns `hyperfleet-adapter dlq` for the stack's DNS adapter.
+func deadLettersOf(t *testing.T, address string) func(args ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	binary, config := filepath.Join(dir, "hyperfleet-adapter"), filepath.Join(dir, "adapter.yaml")
+	if out, err := exec.Command("go", "build", "-o", binary, "../../adapter/cmd/hyperfleet-adapter").CombinedOutput(); err != nil {
+		t.Fatalf("build hyperfleet-adapter: %v\n%s", err, out)
+	}
+	if err := os.WriteFile(config, []byte(dnsAdapter), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return func(args ...string) string {
+		t.Helper()
+		all := append([]string{"dlq", "--config-file", config, "--broker-url", address}, args...)
+		out, err := exec.Command(binary, all...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("dlq %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+}
