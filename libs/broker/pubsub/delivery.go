@@ -12,9 +12,9 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/broker/dispatch"
 )
 
-// mostHeld is for how long an event is held for a retry. A longer one comes
-// again early: nothing is held beyond what an operator would wait for.
-const mostHeld = 10 * time.Minute
+// mostReturns is after how many deliveries, as Pub/Sub counts them, an event is
+// stored anew instead of given back. It leaves as many to lost connections.
+const mostReturns = mostAttempts / 2
 
 // acts are what a session does at the broker beside receiving.
 type acts struct {
@@ -36,22 +36,27 @@ func (s *subscriber) keep(a *acts, queue *dispatch.Queue, m *pubsub.Message) {
 		s.bury(a, m, err.Error())
 		return
 	}
+	known := s.failures.of(m)
+	if !s.hold(a, time.Until(known.notBefore)) { // it came early and there is no room to wait
+		s.giveBack(a, m)
+		return
+	}
 	outcomes := make(chan broker.Outcome, 1)
 	for {
 		queue.Put(dispatch.Message{
 			// A handler may do to its event what it likes.
-			Delivery: broker.Delivery{Event: e.Clone(), Attempt: s.failures.count(m.ID) + 1},
+			Delivery: broker.Delivery{Event: e.Clone(), Attempt: known.n + 1},
 			Settle:   func(out broker.Outcome) { outcomes <- out },
 		})
 		out, ok := a.await(outcomes)
 		switch {
 		case !ok: // nobody handled it
-			m.Nack()
+			s.giveBack(a, m)
 		case out.Kind == broker.Acked:
 			s.failures.forget(m.ID)
 			m.Ack()
 		case out.Kind == broker.Rejected:
-			s.failures.record(m.ID)
+			s.failures.record(m.ID, 0)
 			s.bury(a, m, out.Reason)
 		case out.Kind == broker.Paused:
 			continue // the lease is held, so that it counts nothing
@@ -80,7 +85,7 @@ func (a *acts) await(outcomes <-chan broker.Outcome) (out broker.Outcome, ok boo
 
 // retry hands m back when its time has come, or buries it at the limit.
 func (s *subscriber) retry(a *acts, m *pubsub.Message, out broker.Outcome) {
-	if n := s.failures.record(m.ID); n >= s.limits.MaxDeliveries {
+	if n := s.failures.record(m.ID, out.After); n >= s.limits.MaxDeliveries {
 		reason := out.Reason
 		if reason == "" {
 			reason = "the handler asked for a retry each time"
@@ -88,25 +93,47 @@ func (s *subscriber) retry(a *acts, m *pubsub.Message, out broker.Outcome) {
 		s.bury(a, m, fmt.Sprintf("delivered %d times: %s", n, reason))
 		return
 	}
-	// At most half of the window waits, so that the others flow.
-	if a.held.Add(1) <= int64(windowFactor*s.limits.Concurrency/2) {
-		a.wait(min(out.After, mostHeld))
-	}
-	a.held.Add(-1)
-	m.Nack()
+	s.hold(a, out.After)
+	s.giveBack(a, m) // if that is early, it waits when it comes again
 }
 
-// wait waits for d, unless the session stops.
-func (a *acts) wait(d time.Duration) {
+// hold waits for d and says whether it has passed: not if the session stops, or
+// if half of the window waits already, so that the others flow.
+func (s *subscriber) hold(a *acts, d time.Duration) bool {
 	if d <= 0 {
-		return
+		return true
+	}
+	defer a.held.Add(-1)
+	if a.held.Add(1) > int64(windowFactor*s.limits.Concurrency/2) {
+		return false
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
 	case <-a.stopped:
+		return false
 	}
+}
+
+// giveBack lets m come again. Pub/Sub counts every return, also of what nobody
+// handled: before it gives the event up for that, the event is stored anew for
+// this subscription and, once that is confirmed, acknowledged.
+func (s *subscriber) giveBack(a *acts, m *pubsub.Message) {
+	if m.DeliveryAttempt == nil || *m.DeliveryAttempt < mostReturns {
+		m.Nack()
+		return
+	}
+	ctx, cancel := context.WithTimeout(a.context, callTimeout)
+	defer cancel()
+	if err := publish(ctx, a.client, s.plan.topic, anew(m, s.plan.name, s.failures.of(m))); err != nil {
+		s.log.Warn("cannot store anew what was delivered often", "event", m.ID, "deliveries", *m.DeliveryAttempt, "err", explain(err))
+		m.Nack()
+		return
+	}
+	s.failures.forget(m.ID)
+	m.Ack()
 }
 
 // bury publishes m to the dead letters and acknowledges it once that is

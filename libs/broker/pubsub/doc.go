@@ -10,11 +10,13 @@
 // A delivery is leased for as long as it is handled, waits for a retry or for
 // the end of a pause. Pub/Sub can delay a redelivery only by the subscription's
 // retry policy, so Retry(after) holds the lease for that long and hands the
-// event back then. Deliveries are counted by this process, because Pub/Sub
-// also counts what nobody handled (a stop, a lost connection): after a restart,
-// or with several replicas, an event may be delivered more often than the
-// limit. Pub/Sub's own dead-letter policy, with a much higher limit, catches
-// events that end the process.
+// event back then; one that comes early, because half of the window waited
+// already, waits then, and that counts nothing. Deliveries are counted by this
+// process, because Pub/Sub also counts what nobody handled (a stop, a lost
+// connection): after a restart, or with several replicas, an event may be
+// delivered more often than the limit. Pub/Sub's own dead-letter policy, at its
+// most of 100, catches events that end the process; what is given back often is
+// stored anew for its subscription, so that nothing else reaches that limit.
 //
 // Topics and subscriptions are created only when the settings say so; else what
 // is missing is named, with the command that creates it. Credentials are the

@@ -55,7 +55,7 @@ func (d *driver) Subscriber(_ context.Context, s broker.Subscription, l broker.L
 	if err := validateSubscription(s); err != nil {
 		return nil, err
 	}
-	return newSubscriber(d, newPlan(s, l.Defaults()), l.Defaults()), nil
+	return newSubscriber(d, newPlan(s), l.Defaults()), nil
 }
 
 // DeadLetters returns the dead letters of s, which need not exist yet.
@@ -63,7 +63,7 @@ func (d *driver) DeadLetters(_ context.Context, s broker.Subscription) (broker.D
 	if err := validateSubscription(s); err != nil {
 		return nil, err
 	}
-	return &deadLetters{driver: d, plan: newPlan(s, broker.Limits{}.Defaults())}, nil
+	return &deadLetters{driver: d, plan: newPlan(s)}, nil
 }
 
 func validate(r broker.Route) error {

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"cloud.google.com/go/pubsub/v2"
+
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 )
 
@@ -20,33 +22,50 @@ type failures struct {
 type failure struct {
 	n           int
 	first, last time.Time
+	notBefore   time.Time // zero without a retry that waits
 }
 
 func newFailures() *failures { return &failures{byID: map[string]failure{}} }
 
-func (f *failures) count(id string) int {
+// of returns what is known of a message. One that was stored anew brings its
+// failures along.
+func (f *failures) of(m *pubsub.Message) failure {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.byID[id].n
+	if one, known := f.byID[m.ID]; known {
+		return one
+	}
+	one := recall(m.Attributes)
+	if one.n > 0 {
+		f.put(m.ID, one)
+	}
+	return one
 }
 
-// record counts one more and returns how many there are.
-func (f *failures) record(id string) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// put remembers a message's failures. It is called with the lock held.
+func (f *failures) put(id string, one failure) {
 	if _, known := f.byID[id]; !known && len(f.byID) >= mostFailures {
 		for other := range f.byID { // any: its deliveries are counted anew
 			delete(f.byID, other)
 			break
 		}
 	}
+	f.byID[id] = one
+}
+
+// record counts one more, after which the message must wait, and returns how
+// many there are.
+func (f *failures) record(id string, wait time.Duration) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	one := f.byID[id]
 	one.n++
 	one.last = time.Now()
+	one.notBefore = one.last.Add(wait)
 	if one.n == 1 {
 		one.first = one.last
 	}
-	f.byID[id] = one
+	f.put(id, one)
 	return one.n
 }
 

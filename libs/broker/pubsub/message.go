@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"cloud.google.com/go/pubsub/v2"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -22,6 +23,7 @@ const (
 	attrDeliveries   = "hyperfleet-deliveries"
 	attrFirst        = "hyperfleet-first-failure"
 	attrLast         = "hyperfleet-last-failure"
+	attrNotBefore    = "hyperfleet-not-before" // on an event that was stored anew, with those but the reason
 
 	attrForwarded = "CloudPubSubDeadLetterSourceDeliveryCount" // Pub/Sub itself gave it up
 )
@@ -62,6 +64,7 @@ func bury(data []byte, attributes map[string]string, l broker.DeadLetter) *pubsu
 		attributes = map[string]string{}
 	}
 	delete(attributes, attrSubscription)
+	delete(attributes, attrNotBefore)
 	attributes[attrReason] = cut(l.Reason, mostAttribute)
 	attributes[attrDeliveries] = strconv.Itoa(l.Deliveries)
 	attributes[attrFirst] = l.First.UTC().Format(time.RFC3339Nano)
@@ -110,6 +113,29 @@ func replay(m *pubsubpb.PubsubMessage, subscription string) *pubsubpb.PubsubMess
 		out.OrderingKey = cut(e.Subject(), mostOrderedKey)
 	}
 	return out
+}
+
+// anew writes an event that Pub/Sub has delivered often, so that it counts its
+// deliveries from the beginning. What this driver counted stays.
+func anew(m *pubsub.Message, subscription string, f failure) *pubsubpb.PubsubMessage {
+	out := replay(&pubsubpb.PubsubMessage{Data: m.Data, Attributes: m.Attributes}, subscription)
+	if f.n > 0 {
+		out.Attributes[attrDeliveries] = strconv.Itoa(f.n)
+		for name, at := range map[string]time.Time{attrFirst: f.first, attrLast: f.last, attrNotBefore: f.notBefore} {
+			out.Attributes[name] = at.UTC().Format(time.RFC3339Nano)
+		}
+	}
+	return out
+}
+
+// recall reads what anew wrote. What is not there is zero.
+func recall(attributes map[string]string) failure {
+	var f failure
+	f.n, _ = strconv.Atoi(attributes[attrDeliveries])
+	for name, at := range map[string]*time.Time{attrFirst: &f.first, attrLast: &f.last, attrNotBefore: &f.notBefore} {
+		*at, _ = time.Parse(time.RFC3339Nano, attributes[name])
+	}
+	return f
 }
 
 // cut shortens s to at most n bytes, between characters, without bytes that are

@@ -16,7 +16,7 @@ const (
 	mostRedelivery  = time.Minute
 	retention       = 7 * 24 * time.Hour // of undelivered events; the most that Pub/Sub allows
 	letterLease     = time.Minute        // of a dead letter that somebody looks at, until it is renewed
-	mostAttempts    = 100                // that Pub/Sub's own dead-letter policy allows
+	mostAttempts    = 100                // before Pub/Sub itself gives an event up; the most that it allows
 )
 
 // plan is what has to exist for one subscription, by full names.
@@ -27,10 +27,9 @@ type plan struct {
 	subscription     string
 	deadTopic        string // a subscription's own: dead letters belong to one alone
 	deadSubscription string
-	attempts         int32 // before Pub/Sub itself gives an event up
 }
 
-func newPlan(s broker.Subscription, l broker.Limits) plan {
+func newPlan(s broker.Subscription) plan {
 	dead := s.Name + "-dead-letters"
 	return plan{
 		project:          s.ProjectID,
@@ -39,8 +38,6 @@ func newPlan(s broker.Subscription, l broker.Limits) plan {
 		subscription:     subscriptionName(s.ProjectID, s.Name),
 		deadTopic:        topicName(s.ProjectID, dead),
 		deadSubscription: subscriptionName(s.ProjectID, dead),
-		// Pub/Sub also counts what nobody handled, so its limit lies far above ours.
-		attempts: int32(max(5, min(4*l.MaxDeliveries, mostAttempts))),
 	}
 }
 
@@ -68,7 +65,7 @@ func (p plan) subscriptionProto() *pubsubpb.Subscription {
 		ExpirationPolicy:         &pubsubpb.ExpirationPolicy{}, // never
 		Filter:                   p.filter(),
 		RetryPolicy:              &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(firstRedelivery), MaximumBackoff: durationpb.New(mostRedelivery)},
-		DeadLetterPolicy:         &pubsubpb.DeadLetterPolicy{DeadLetterTopic: p.deadTopic, MaxDeliveryAttempts: p.attempts},
+		DeadLetterPolicy:         &pubsubpb.DeadLetterPolicy{DeadLetterTopic: p.deadTopic, MaxDeliveryAttempts: mostAttempts},
 	}
 }
 
@@ -91,7 +88,7 @@ func (p plan) createSubscription() string {
 	return fmt.Sprintf("gcloud pubsub subscriptions create %s --project=%s --topic=%s --enable-message-ordering --ack-deadline=%d"+
 		" --message-retention-duration=7d --expiration-period=never --min-retry-delay=%s --max-retry-delay=%s"+
 		" --dead-letter-topic=%s --max-delivery-attempts=%d --message-filter='%s'",
-		p.name, p.project, short(p.topic), int(lease/time.Second), firstRedelivery, "60s", short(p.deadTopic), p.attempts, p.filter())
+		p.name, p.project, short(p.topic), int(lease/time.Second), firstRedelivery, "60s", short(p.deadTopic), mostAttempts, p.filter())
 }
 
 func (p plan) createDeadSubscription() string {
