@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"sigs.k8s.io/yaml"
 
@@ -25,13 +26,10 @@ var reasons = []fleet.Reason{
 	fleet.GenerationChanged, fleet.Requested, fleet.Deletion, fleet.AdapterCompleted, fleet.Retry, fleet.BackoffExpired,
 }
 
-func keepsTheContract(t *testing.T, h *bench) {
-	got := make(chan broker.Delivery, 100)
-	receive(t, h.Subscriber(topic, subscription, broker.Limits{}), func(_ context.Context, d broker.Delivery) broker.Outcome {
-		got <- d
-		return broker.Ack()
-	})
-	p, n := h.Publisher(topic), 0
+// Golden returns an event of every resource type for every reason.
+func Golden(t testing.TB) []event.Event {
+	t.Helper()
+	var all []event.Event
 	for _, info := range fleet.Types() {
 		for i, reason := range reasons {
 			e, err := reconcile.Event("sentinel-operator/cluster-sentinel-us-east", fleet.ReconcileEvent{
@@ -41,12 +39,31 @@ func keepsTheContract(t *testing.T, h *bench) {
 				t.Fatal(err)
 			}
 			e.SetExtension("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-			publish(t, p, e)
-			n++
+			all = append(all, e)
 		}
 	}
+	return all
+}
+
+// OnTheWire checks the bytes in which a driver sends an event, as a consumer in
+// another language gets them.
+func OnTheWire(t testing.TB, wire []byte) {
+	t.Helper()
+	if err := compile(t).check(wire); err != nil {
+		t.Fatalf("%s\n%v", wire, err)
+	}
+}
+
+func keepsTheContract(t *testing.T, h *bench) {
+	got := make(chan broker.Delivery, 100)
+	receive(t, h.Subscriber(topic, subscription, broker.Limits{}), func(_ context.Context, d broker.Delivery) broker.Outcome {
+		got <- d
+		return broker.Ack()
+	})
+	all := Golden(t)
+	publish(t, h.Publisher(topic), all...)
 	schemas := compile(t)
-	for range n {
+	for range all {
 		d := next(t, got, "every event")
 		wire, err := d.Event.MarshalJSON()
 		if err != nil {
@@ -65,7 +82,7 @@ func keepsTheContract(t *testing.T, h *bench) {
 type payloads map[string]*jsonschema.Schema
 
 // compile reads the messages of the published AsyncAPI document.
-func compile(t *testing.T) payloads {
+func compile(t testing.TB) payloads {
 	t.Helper()
 	text, err := yaml.YAMLToJSONStrict(openapi.Events())
 	if err != nil {

@@ -69,10 +69,13 @@ func (d *deadLetters) Stats(ctx context.Context) (broker.DeadLetterStats, error)
 			return nil
 		}
 		m, ok, err := ch.Get(deadQueue(d.subscription), false)
-		if err != nil || !ok {
+		if err != nil {
 			return err
 		}
-		stats = broker.DeadLetterStats{Count: waiting, Oldest: letter(m).Last}
+		stats.Count = waiting
+		if ok { // else another replica or a review holds it just now
+			stats.Oldest = letter(m).Last
+		}
 		return nil
 	})
 	return stats, err

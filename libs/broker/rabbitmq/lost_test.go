@@ -12,6 +12,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/brokertest"
 )
 
 // losses counts the connections that a subscriber lost.
@@ -186,5 +187,27 @@ func TestTheSameProblemOfAnotherPortIsNoNews(t *testing.T) {
 	}
 	if said("40000", "connection reset by peer") == said("40000", "i/o timeout") {
 		t.Error("another reason is taken for none")
+	}
+}
+
+func TestEventsKeepToTheContractInTheBrokersQueue(t *testing.T) {
+	h := newHarness(t).(*harness)
+	h.Subscriber("lost.wire", "lost.wire-sub", broker.Limits{})
+	p := h.Publisher("lost.wire")
+	for _, e := range brokertest.Golden(t) {
+		if err := p.Publish(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		admin(t, func(ch *amqp.Channel) error {
+			m, ok, err := ch.Get("lost.wire-sub", true)
+			if err != nil || !ok {
+				return fmt.Errorf("get the message: %t, %w", ok, err)
+			}
+			if m.ContentType != contentType || m.MessageId != e.ID() {
+				t.Errorf("content type %q and id %q", m.ContentType, m.MessageId)
+			}
+			brokertest.OnTheWire(t, m.Body)
+			return nil
+		})
 	}
 }

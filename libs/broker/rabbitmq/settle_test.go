@@ -223,8 +223,14 @@ func TestARetryWaitsForItsQueueToComeBack(t *testing.T) {
 		t.Fatalf("%d events wait for their time, want 1", n)
 	}
 	admin(t, func(ch *amqp.Channel) error { _, err := ch.QueueDelete(name, false, false, false); return err })
-	// An event handed on at most once leaves when its time comes, and is gone.
-	time.Sleep(2 * delays[0])
+	// An event handed on at most once leaves when its time comes, and is gone. It
+	// has come once one that waits as long, and began later, is through.
+	const witness = "settle.witness-sub"
+	h.Subscriber("settle.witness", witness, broker.Limits{})
+	if err := h.node.Publish("", delayQueue(witness, delays[0]), amqp.Publishing{}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the witness", func() bool { return waiting(witness) == 1 })
 	if err := s.declare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
