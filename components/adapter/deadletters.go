@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -14,8 +15,11 @@ import (
 )
 
 const (
-	// countEvery is how often the dead letters are counted.
+	// countEvery is how often the dead letters are counted, about.
 	countEvery = 30 * time.Second
+	// recentCounts is how many counts stand together: whoever looks at letters,
+	// another replica's count included, may hide them from this one.
+	recentCounts = 3
 	// countTimeout bounds one count.
 	countTimeout = 10 * time.Second
 )
@@ -26,40 +30,68 @@ type deadLetters struct {
 	letters      broker.DeadLetters
 	log          *slog.Logger
 
-	mu    sync.Mutex
-	stats broker.DeadLetterStats
+	count *prometheus.Desc
+	age   *prometheus.Desc
+
+	mu      sync.Mutex
+	recent  []broker.DeadLetterStats // at most recentCounts, the newest last
+	problem bool                     // the last count failed
 }
 
 // watchDeadLetters registers the metrics of a subscription's dead letters.
 func watchDeadLetters(r prometheus.Registerer, adapter, subscription string, letters broker.DeadLetters, log *slog.Logger) (*deadLetters, error) {
-	d := &deadLetters{subscription: subscription, letters: letters, log: log}
-	r = prometheus.WrapRegistererWith(prometheus.Labels{"adapter": adapter, "subscription": subscription}, r)
-	for _, c := range []prometheus.Collector{
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "hyperfleet_adapter_dead_letters", Help: "Events that were given up and wait for somebody to look.",
-		}, func() float64 { return float64(d.last().Count) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "hyperfleet_adapter_dead_letters_oldest_age_seconds", Help: "Age of the oldest dead letter; 0 without any.",
-		}, d.age),
-	} {
-		if err := r.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics of the dead letters of %s: %w", subscription, err)
-		}
+	labels := prometheus.Labels{"adapter": adapter, "subscription": subscription}
+	d := &deadLetters{
+		subscription: subscription, letters: letters, log: log,
+		count: prometheus.NewDesc("hyperfleet_adapter_dead_letters",
+			"Events that were given up and wait for somebody to look; absent until they were counted.", nil, labels),
+		age: prometheus.NewDesc("hyperfleet_adapter_dead_letters_oldest_age_seconds",
+			"Age of the oldest dead letter; 0 without any, absent until they were counted.", nil, labels),
+	}
+	if err := r.Register(d); err != nil {
+		return nil, fmt.Errorf("register metrics of the dead letters of %s: %w", subscription, err)
 	}
 	return d, nil
 }
 
-func (d *deadLetters) last() broker.DeadLetterStats {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.stats
+// Describe names the metrics.
+func (d *deadLetters) Describe(to chan<- *prometheus.Desc) {
+	to <- d.count
+	to <- d.age
 }
 
-// total is what lies in the dead letters of all of an adapter's subscriptions.
+// Collect says nothing before the first count: no sample is not "none".
+func (d *deadLetters) Collect(to chan<- prometheus.Metric) {
+	stats, known := d.last()
+	if !known {
+		return
+	}
+	age := 0.0
+	if !stats.Oldest.IsZero() {
+		age = time.Since(stats.Oldest).Seconds()
+	}
+	to <- prometheus.MustNewConstMetric(d.count, prometheus.GaugeValue, float64(stats.Count))
+	to <- prometheus.MustNewConstMetric(d.age, prometheus.GaugeValue, age)
+}
+
+// last is the largest of the recent counts, if there is any.
+func (d *deadLetters) last() (stats broker.DeadLetterStats, known bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.recent {
+		if s.Count >= stats.Count {
+			stats = s
+		}
+	}
+	return stats, len(d.recent) > 0
+}
+
+// total is what lies in the dead letters of all of an adapter's subscriptions,
+// as far as they were counted.
 func total(watched []*deadLetters) fleet.DeadLetters {
 	var sum fleet.DeadLetters
 	for _, d := range watched {
-		stats := d.last()
+		stats, _ := d.last()
 		sum.Count += int64(stats.Count)
 		if oldest := fleet.At(stats.Oldest); !stats.Oldest.IsZero() && (sum.Oldest == nil || oldest.Before(sum.Oldest.Time)) {
 			sum.Oldest = &oldest
@@ -68,37 +100,38 @@ func total(watched []*deadLetters) fleet.DeadLetters {
 	return sum
 }
 
-func (d *deadLetters) age() float64 {
-	if oldest := d.last().Oldest; !oldest.IsZero() {
-		return time.Since(oldest).Seconds()
-	}
-	return 0
-}
-
-// run counts until ctx ends. While the broker is away the last count stands.
+// run counts until ctx ends. While that fails the last counts stand.
 func (d *deadLetters) run(ctx context.Context) error {
-	every := time.NewTicker(countEvery)
-	defer every.Stop()
-	for {
-		d.count(ctx)
+	for ctx.Err() == nil {
+		d.look(ctx)
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-every.C:
+		// Replicas drift apart, so that they do not hide letters from each other each time.
+		case <-time.After(countEvery*3/4 + rand.N(countEvery/2)):
 		}
 	}
+	return nil
 }
 
-func (d *deadLetters) count(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+// look counts once. A failure is said once, until it is over.
+func (d *deadLetters) look(ctx context.Context) {
+	call, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
-	stats, err := d.letters.Stats(ctx)
-	if err != nil {
-		// The broker's own checks and metrics say that it is away.
-		d.log.Debug("dead letters not counted", "subscription", d.subscription, "err", err)
+	stats, err := d.letters.Stats(call)
+	if ctx.Err() != nil {
 		return
 	}
 	d.mu.Lock()
-	d.stats = stats
-	d.mu.Unlock()
+	defer d.mu.Unlock()
+	switch {
+	case err != nil && !d.problem:
+		d.log.Warn("dead letters cannot be counted; the last count stands", "subscription", d.subscription, "err", err)
+	case err == nil && d.problem:
+		d.log.Info("dead letters are counted again", "subscription", d.subscription)
+	}
+	if d.problem = err != nil; d.problem {
+		return
+	}
+	d.recent = append(d.recent, stats)
+	d.recent = d.recent[max(0, len(d.recent)-recentCounts):]
 }
