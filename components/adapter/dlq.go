@@ -25,6 +25,7 @@ type dlq struct {
 	program      service.Program
 	settings     *service.Settings
 	subscription string
+	timeout      time.Duration
 	all, asJSON  bool
 	limit        int
 }
@@ -35,9 +36,10 @@ func DLQCommand(p *Process, has map[string]broker.Open, program service.Program,
 	d := &dlq{process: p, has: has, program: program, settings: s}
 	root := &cobra.Command{Use: "dlq", Short: "Look at the events that were given up, and deal with them", Args: cobra.NoArgs}
 	root.PersistentFlags().StringVar(&d.subscription, "subscription", "", "subscription of the adapter (default: its only one)")
+	root.PersistentFlags().DurationVar(&d.timeout, "timeout", time.Minute, "time that all of it may take, the broker's silence included")
 	root.AddCommand(d.listCommand(), d.showCommand(),
-		d.dealCommand("replay", "Give dead letters back to their subscription", broker.Replay, "replayed"),
-		d.dealCommand("purge", "Remove dead letters for ever", broker.Purge, "purged"))
+		d.dealCommand("replay", "Give dead letters back to their subscription", broker.Replay),
+		d.dealCommand("purge", "Remove dead letters for ever", broker.Purge))
 	return root
 }
 
@@ -47,7 +49,7 @@ func (d *dlq) listCommand() *cobra.Command {
 	c.Flags().BoolVar(&d.asJSON, "json", false, "one JSON object per line, with the event")
 	c.RunE = d.program.Loaded(d.settings, func(c *cobra.Command, _ []string) error {
 		var found []broker.DeadLetter
-		err := d.review(c.Context(), func(l broker.DeadLetter) broker.Verdict {
+		_, err := d.review(c, func(l broker.DeadLetter) broker.Verdict {
 			found = append(found, l)
 			if len(found) >= d.limit {
 				return broker.Stop
@@ -66,7 +68,7 @@ func (d *dlq) showCommand() *cobra.Command {
 	return &cobra.Command{Use: "show ID", Short: "Show one dead letter with its event", Args: cobra.ExactArgs(1),
 		RunE: d.program.Loaded(d.settings, func(c *cobra.Command, ids []string) error {
 			var found []broker.DeadLetter
-			err := d.review(c.Context(), func(l broker.DeadLetter) broker.Verdict {
+			_, err := d.review(c, func(l broker.DeadLetter) broker.Verdict {
 				if l.ID() == ids[0] {
 					found = append(found, l)
 				}
@@ -82,7 +84,7 @@ func (d *dlq) showCommand() *cobra.Command {
 		})}
 }
 
-func (d *dlq) dealCommand(use, short string, verdict broker.Verdict, done string) *cobra.Command {
+func (d *dlq) dealCommand(use, short string, verdict broker.Verdict) *cobra.Command {
 	c := &cobra.Command{Use: use + " [ID…]", Short: short, Args: func(_ *cobra.Command, ids []string) error {
 		if d.all == (len(ids) > 0) {
 			return fmt.Errorf("%s: name the ids, or say --all", use)
@@ -91,19 +93,19 @@ func (d *dlq) dealCommand(use, short string, verdict broker.Verdict, done string
 	}}
 	c.Flags().BoolVar(&d.all, "all", false, "every dead letter of the subscription")
 	c.RunE = d.program.Loaded(d.settings, func(c *cobra.Command, ids []string) error {
-		seen, n := map[string]bool{}, 0
-		err := d.review(c.Context(), func(l broker.DeadLetter) broker.Verdict {
+		seen := map[string]bool{}
+		done, err := d.review(c, func(l broker.DeadLetter) broker.Verdict {
 			if !d.all && !slices.Contains(ids, l.ID()) {
 				return broker.Keep
 			}
 			seen[l.ID()] = true
-			n++
 			return verdict
 		})
+		// Also after an error: what was done is done.
+		fmt.Fprintf(c.OutOrStdout(), "%d replayed, %d purged, %d kept\n", done.Replayed, done.Purged, done.Kept)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%d %s\n", n, done)
 		var missing []error
 		for _, id := range ids {
 			if !seen[id] {
@@ -115,19 +117,25 @@ func (d *dlq) dealCommand(use, short string, verdict broker.Verdict, done string
 	return c
 }
 
-// review shows judge the dead letters of the subscription.
-func (d *dlq) review(ctx context.Context, judge func(broker.DeadLetter) broker.Verdict) error {
+// review shows judge the dead letters of the subscription. What the driver has
+// to say meanwhile goes to the standard error.
+func (d *dlq) review(c *cobra.Command, judge func(broker.DeadLetter) broker.Verdict) (broker.Reviewed, error) {
 	spec, err := d.spec()
 	if err != nil {
-		return err
+		return broker.Reviewed{}, err
 	}
-	drivers := broker.NewDrivers(d.has, d.process.Brokers, broker.Deps{Log: slog.New(slog.DiscardHandler)})
+	drivers := broker.NewDrivers(d.has, d.process.Brokers, broker.Deps{Log: slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))})
+	ctx, cancel := context.WithTimeout(c.Context(), d.timeout)
+	defer cancel()
 	letters, err := DeadLettersFrom(drivers)(ctx, spec)
 	if err != nil {
-		return err
+		return broker.Reviewed{}, err
 	}
-	_, err = letters.Review(ctx, judge)
-	return err
+	done, err := letters.Review(ctx, judge)
+	if err != nil && ctx.Err() != nil && c.Context().Err() == nil {
+		err = fmt.Errorf("review of %s given up after --timeout %s: %w", spec.Subscription, d.timeout, err)
+	}
+	return done, err
 }
 
 // spec is the adapter's subscription that was asked for.

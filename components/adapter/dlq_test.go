@@ -3,6 +3,8 @@ package adapter_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +33,13 @@ spec:
 // dlq runs `hyperfleet-adapter dlq …` on b.
 func dlq(t *testing.T, b *stub.Broker, args ...string) (string, error) {
 	t.Helper()
+	stdout, _, err := dlqOn(t, func(broker.Settings, broker.Deps) (broker.Driver, error) { return b.Driver(), nil }, args...)
+	return stdout, err
+}
+
+// dlqOn does so on any driver, and returns the standard error too.
+func dlqOn(t *testing.T, open broker.Open, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "adapter.yaml")
 	if err := os.WriteFile(file, []byte(dlqConfig), 0o600); err != nil {
 		t.Fatal(err)
@@ -38,13 +47,14 @@ func dlq(t *testing.T, b *stub.Broker, args ...string) (string, error) {
 	p := adapter.DefaultProcess()
 	program := service.Program{Name: "hyperfleet-adapter", Declare: p.Declare, Validate: func() error { return p.Validate() }}
 	cmd, settings := program.Command()
-	has := map[string]broker.Open{broker.TypeStub: func(broker.Settings, broker.Deps) (broker.Driver, error) { return b.Driver(), nil }}
+	has := map[string]broker.Open{broker.TypeStub: open}
 	cmd.AddCommand(adapter.DLQCommand(&p, has, program, settings))
-	var out bytes.Buffer
+	var out, errs bytes.Buffer
 	cmd.SetOut(&out)
+	cmd.SetErr(&errs)
 	cmd.SetArgs(append([]string{"dlq", "--config-file", file}, args...))
-	err := cmd.ExecuteContext(t.Context())
-	return out.String(), err
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), errs.String(), err
 }
 
 // bury gives b dead letters with these ids, on dns-sub.
@@ -109,5 +119,40 @@ func TestDeadLettersAreListedShownReplayedAndPurged(t *testing.T) {
 	}
 	if stats, err := b.DeadLetters("dns-sub").Stats(t.Context()); err != nil || stats.Count != 0 {
 		t.Errorf("%d dead letters are left, %v", stats.Count, err)
+	}
+}
+
+// silent is a broker that does half of what it is asked and then says nothing.
+type silent struct {
+	broker.Driver
+	log *slog.Logger
+}
+
+func (s silent) DeadLetters(context.Context, broker.Subscription) (broker.DeadLetters, error) {
+	return s, nil
+}
+
+func (silent) Stats(context.Context) (broker.DeadLetterStats, error) {
+	return broker.DeadLetterStats{}, nil
+}
+
+func (s silent) Review(ctx context.Context, judge func(broker.DeadLetter) broker.Verdict) (broker.Reviewed, error) {
+	s.log.Warn("the disk is full")
+	judge(broker.DeadLetter{Event: event.New()})
+	<-ctx.Done()
+	return broker.Reviewed{Replayed: 1}, ctx.Err()
+}
+
+func TestASilentBrokerEndsADealInTimeAndWhatWasDoneIsTold(t *testing.T) {
+	open := func(_ broker.Settings, deps broker.Deps) (broker.Driver, error) { return silent{log: deps.Log}, nil }
+	stdout, stderr, err := dlqOn(t, open, "replay", "--all", "--timeout", "50ms")
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "--timeout 50ms") {
+		t.Errorf("ended with %v", err)
+	}
+	if !strings.Contains(stdout, "1 replayed") {
+		t.Errorf("the output does not say what was done: %q", stdout)
+	}
+	if !strings.Contains(stderr, "the disk is full") {
+		t.Errorf("the standard error lacks the driver's log: %q", stderr)
 	}
 }

@@ -3,6 +3,7 @@ package dev
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -18,6 +19,8 @@ const (
 	routingKey = ".changed"        // after the resource type
 	project    = "hyperfleet-dev"
 	localURL   = "amqp://127.0.0.1:5672/"
+
+	emulatorHost = "PUBSUB_EMULATOR_HOST" // as every Pub/Sub client calls it
 )
 
 // kind is the type of the broker that c asks for.
@@ -36,6 +39,10 @@ func (c Config) validateBroker() error {
 	if kind := c.kind(); kind != broker.TypeStub && c.Drivers[kind] == nil {
 		names := append(slices.Sorted(maps.Keys(c.Drivers)), broker.TypeStub)
 		return fmt.Errorf("--broker %q: there is %s", c.Broker, strings.Join(names, ", "))
+	}
+	if c.kind() == broker.TypePubSub && os.Getenv(emulatorHost) == "" {
+		return fmt.Errorf("--broker %s: set %s to the address of an emulator, such as 127.0.0.1:8085; "+
+			"without it the events would go to Google's servers", c.Broker, emulatorHost)
 	}
 	return c.Brokers.Validate()
 }
