@@ -47,7 +47,10 @@ func (p *Process) Declare(s *service.Settings) {
 }
 
 // Validate names every problem of p, those of its AdapterConfig included.
-func (p Process) Validate() error { return errors.Join(p.Config.Validate(), p.Brokers.Validate()) }
+func (p Process) Validate() error {
+	_, err := service.NewLogger(nil, p.LogLevel, p.LogFormat)
+	return errors.Join(p.Config.Validate(), p.Brokers.Validate(), err)
+}
 
 // subscription is the spec in the broker's terms.
 func (s SubscriptionSpec) subscription() broker.Subscription {

@@ -43,7 +43,10 @@ func (p *Process) Declare(s *service.Settings) {
 }
 
 // Validate names every problem of everything at once.
-func (p Process) Validate() error { return errors.Join(p.Config.Validate(), p.Brokers.Validate()) }
+func (p Process) Validate() error {
+	_, err := service.NewLogger(nil, p.LogLevel, p.LogFormat)
+	return errors.Join(p.Config.Validate(), p.Brokers.Validate(), err)
+}
 
 // PublisherFrom makes the publishers of SentinelConfigs with the drivers that a
 // program has.

@@ -45,11 +45,15 @@ func (p Program) Command() (*cobra.Command, *Settings) {
 	if s.FileFlag != "" && s.Flags.Lookup(s.FileFlag) == nil {
 		s.Flags.String(s.FileFlag, "", "YAML file with settings")
 	}
+	s.gather()
 	cmd.RunE = p.Loaded(s, func(cmd *cobra.Command, _ []string) error { return p.Run(cmd.Context()) })
 	config := &cobra.Command{Use: "config", Short: "Look at the configuration", Args: cobra.NoArgs}
 	config.AddCommand(&cobra.Command{
 		Use: "view", Short: "Print the effective configuration as YAML, secrets as ***", Args: cobra.NoArgs,
-		RunE: p.Loaded(s, func(cmd *cobra.Command, _ []string) error { return s.View(cmd.OutOrStdout()) }),
+		RunE: func(cmd *cobra.Command, _ []string) error { // bad settings too: whoever mends them wants to see them
+			judged := p.load(s, cmd)
+			return errors.Join(s.View(cmd.OutOrStdout()), judged)
+		},
 	})
 	cmd.AddCommand(config)
 	return cmd, s
@@ -58,28 +62,44 @@ func (p Program) Command() (*cobra.Command, *Settings) {
 // Loaded wraps a subcommand's RunE: it runs with the settings loaded and judged.
 func (p Program) Loaded(s *Settings, run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		err := s.Load(os.Environ())
-		if p.Validate != nil {
-			err = errors.Join(err, p.Validate())
-		}
-		if err != nil {
-			return fmt.Errorf("configuration:\n%s", indent(err.Error()))
+		if err := p.load(s, cmd); err != nil {
+			return err
 		}
 		return run(cmd, args)
 	}
+}
+
+// load loads the settings and names every problem of the flags, the file, the
+// environment and what Validate says of them all.
+func (p Program) load(s *Settings, cmd *cobra.Command) error {
+	err := errors.Join(unknownFlags(cmd), s.Load(os.Environ()))
+	if p.Validate != nil {
+		err = errors.Join(err, p.Validate())
+	}
+	if err != nil {
+		return fmt.Errorf("configuration:\n%s", indent(err.Error()))
+	}
+	return nil
 }
 
 func indent(text string) string {
 	return "  - " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  - ")
 }
 
-// Main runs a program's command until it is done or a signal ends it, and
-// returns the exit code. After SIGINT or SIGTERM a program that is not done
-// within 10 s is given up; a second signal ends it at once.
-func Main(cmd *cobra.Command) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+// Main runs a program's command with args until it is done or a signal ends it,
+// and returns the exit code. After SIGINT, SIGTERM or SIGHUP a program that is
+// not done within 10 s is given up; a second signal ends it at once.
+func Main(cmd *cobra.Command, args []string) int {
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	strict(cmd)
+	expectUnknown(cmd, args)
+	cmd.SetArgs(args)
 	done := make(chan error, 1)
 	go func() { done <- cmd.ExecuteContext(ctx) }()
 	return conclude(cmd, await(ctx, done, stopWithin))

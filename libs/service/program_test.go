@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,10 +30,9 @@ func execute(t *testing.T, p Program, args ...string) (code int, out, stderr str
 	t.Helper()
 	cmd, _ := p.Command()
 	var o, e bytes.Buffer
-	cmd.SetArgs(args)
 	cmd.SetOut(&o)
 	cmd.SetErr(&e)
-	code = Main(cmd)
+	code = Main(cmd, args)
 	return code, o.String(), e.String()
 }
 
@@ -61,11 +61,81 @@ func TestConfigViewPrintsTheSettings(t *testing.T) {
 	}
 }
 
+func TestEveryBadFlagIsNamedAndNothingElse(t *testing.T) {
+	t.Setenv("HYPERFLEET_GRACE", "later")
+	var listen string
+	var wait, grace time.Duration
+	var conns int
+	p := program(func(context.Context) error { t.Error("it ran"); return nil }, &listen)
+	declare, validate := p.Declare, p.Validate
+	p.Declare = func(s *Settings) {
+		declare(s)
+		s.Flags.DurationVar(&wait, "wait", time.Minute, "")
+		s.Flags.DurationVar(&grace, "grace", time.Minute, "")
+		s.Flags.IntVar(&conns, "conns", 16, "")
+	}
+	p.Validate = func() error {
+		if wait != time.Minute || grace != time.Minute || conns != 16 {
+			return errors.New("phantom")
+		}
+		return validate()
+	}
+	code, _, stderr := execute(t, p, "--conns", "abc", "--bogus", "7", "--wait=soon", "--verbose", "--listen=")
+	for _, want := range []string{"--conns: ", "--wait: ", "--bogus: unknown flag", "--verbose: unknown flag", "HYPERFLEET_GRACE: ", "listen: must not be empty"} {
+		if !strings.Contains(stderr, "  - "+want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	if code != 1 || strings.Contains(stderr, "phantom") || strings.Count(stderr, "\n") != 7 {
+		t.Errorf("code %d: %s", code, stderr)
+	}
+}
+
+func TestACommandThatNeedsAnotherFailsWithoutIt(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"config"}, "t: t config: needs a command (there are view)\n"},
+		{[]string{"config", "viw"}, "t: t config: unknown command \"viw\" (there are view)\n"},
+		{[]string{"cnfig"}, "t: t: unknown command \"cnfig\" (there are completion, config)\n"},
+		{[]string{"completion"}, "t: t completion: needs a command (there are bash, fish, powershell, zsh)\n"},
+	} {
+		var listen string
+		code, out, stderr := execute(t, program(func(context.Context) error { t.Error("it ran"); return nil }, &listen), tt.args...)
+		if code != 1 || out != "" || stderr != tt.want {
+			t.Errorf("%q: code %d: %q %q, want %q", tt.args, code, out, stderr, tt.want)
+		}
+	}
+}
+
+func TestConfigViewPrintsBadSettingsToo(t *testing.T) {
+	var listen string
+	code, out, stderr := execute(t, program(nil, &listen), "config", "view", "--listen=")
+	if code != 1 || out != "listen: \"\"\n" || !strings.Contains(stderr, "listen: must not be empty") {
+		t.Errorf("code %d: %q %s", code, out, stderr)
+	}
+}
+
 func TestAProgramThatFailsSaysWhy(t *testing.T) {
 	var listen string
 	code, _, stderr := execute(t, program(func(context.Context) error { return errors.New("boom") }, &listen))
 	if code != 1 || stderr != "t: boom\n" {
 		t.Errorf("code %d: %q", code, stderr)
+	}
+}
+
+func TestAClosedTerminalStopsAProgramAsSIGTERMDoes(t *testing.T) {
+	var listen string
+	code, _, stderr := execute(t, program(func(ctx context.Context) error {
+		if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	}, &listen))
+	if code != 0 {
+		t.Errorf("code %d: %s", code, stderr)
 	}
 }
 

@@ -34,12 +34,14 @@ type Settings struct {
 	Aliases map[string]string
 	// Ignored are HYPERFLEET_ variables that are meant for other programs.
 	Ignored []string
+
+	given []error // what was wrong with flags
 }
 
 // Load takes the settings from the file and the environment (as os.Environ gives
 // it); Flags must have been parsed. Its error names every problem at once.
 func (s *Settings) Load(environ []string) error {
-	var problems []error
+	problems := s.given
 	if s.FileFlag != "" {
 		// The file's name comes from a flag or the environment, never from the file.
 		if value, name, ok := s.fromEnvironment(environ, s.FileFlag); ok {
@@ -150,12 +152,13 @@ func scalar(v any) (string, bool) {
 // setValue sets a flag without marking it as given on the command line. where
 // says in an error what named the value.
 func setValue(flag *pflag.Flag, where string, texts []string) error {
-	var err error
-	if list, ok := flag.Value.(pflag.SliceValue); ok {
-		err = list.Replace(texts)
-	} else {
-		err = flag.Value.Set(strings.Join(texts, ","))
-	}
+	value := inner(flag.Value)
+	err := trySet(value, func() error {
+		if list, ok := value.(pflag.SliceValue); ok {
+			return list.Replace(texts)
+		}
+		return value.Set(strings.Join(texts, ","))
+	})
 	if err != nil {
 		return fmt.Errorf("%s: must be of type %s: %w", where, flag.Value.Type(), err)
 	}

@@ -18,7 +18,7 @@ func (s *Settings) View(w io.Writer) error {
 	maps.Copy(all, s.Sections)
 	for _, name := range s.names() {
 		if flag := s.Flags.Lookup(name); flag != nil {
-			all[name] = plain(flag.Value)
+			all[name] = plain(inner(flag.Value))
 		}
 	}
 	text, err := yaml.Marshal(all)

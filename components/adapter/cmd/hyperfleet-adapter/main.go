@@ -18,7 +18,7 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
 
-func main() { os.Exit(service.Main(command())) }
+func main() { os.Exit(service.Main(command(), os.Args[1:])) }
 
 func command() *cobra.Command {
 	p, brokers := adapter.DefaultProcess(), map[string]broker.Open{broker.TypePubSub: pubsub.Open, broker.TypeRabbitMQ: rabbitmq.Open}

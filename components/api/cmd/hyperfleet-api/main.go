@@ -15,7 +15,7 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
 
-func main() { os.Exit(service.Main(command())) }
+func main() { os.Exit(service.Main(command(), os.Args[1:])) }
 
 func command() *cobra.Command {
 	cfg := api.DefaultConfig()

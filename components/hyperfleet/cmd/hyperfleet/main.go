@@ -22,5 +22,5 @@ func main() {
 	cfg.Drivers = map[string]broker.Open{broker.TypePubSub: pubsub.Open, broker.TypeRabbitMQ: rabbitmq.Open}
 	command, _ := dev.Program(&cfg).Command()
 	root.AddCommand(command)
-	os.Exit(service.Main(root))
+	os.Exit(service.Main(root, os.Args[1:]))
 }
