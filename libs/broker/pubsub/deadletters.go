@@ -26,8 +26,9 @@ const (
 // look at them is to take them away for a while: Pub/Sub shows nobody a message
 // that it has leased to another.
 type deadLetters struct {
-	driver *driver
-	plan   plan
+	driver  *driver
+	plan    plan
+	notices *notices
 }
 
 // letter is a dead letter as Pub/Sub delivered it.
@@ -82,7 +83,7 @@ func (d *deadLetters) with(ctx context.Context, do func(*pubsub.Client) error) e
 	defer func() { _ = c.Close() }() // all that matters was confirmed
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if err := d.plan.survey(call, c, d.driver.create, d.driver.log); err != nil {
+	if err := d.plan.survey(call, c, d.driver.create, d.notices); err != nil {
 		return fmt.Errorf("dead letters of %s: %w", d.plan.name, explain(err))
 	}
 	if err := do(c); err != nil {

@@ -29,6 +29,7 @@ type subscriber struct {
 	log      *slog.Logger
 	failures *failures
 	state    *state
+	notices  *notices
 
 	surveyed atomic.Bool // what the plan needs was there
 
@@ -42,6 +43,7 @@ func newSubscriber(d *driver, p plan, l broker.Limits) *subscriber {
 		log:      d.log.With("subscription", p.name),
 		failures: newFailures(),
 		state:    d.newState("subscriber", p.name),
+		notices:  &notices{log: d.log},
 	}
 }
 
@@ -100,7 +102,7 @@ func (s *subscriber) session(ctx context.Context, h broker.Handler) (worked bool
 	survey := func(ctx context.Context, create bool) error {
 		call, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
-		err := s.plan.survey(call, c, create, s.log)
+		err := s.plan.survey(call, c, create, s.notices)
 		s.state.saw(ctx, err)
 		return explain(err)
 	}

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"cloud.google.com/go/pubsub/v2"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -16,16 +19,17 @@ import (
 // survey says whether everything in p exists as it should, and creates what is
 // missing first if create says so. One error names all that is wrong. What the
 // process's identity may not look at counts as there.
-func (p plan) survey(ctx context.Context, c *pubsub.Client, create bool, log *slog.Logger) error {
+func (p plan) survey(ctx context.Context, c *pubsub.Client, create bool, n *notices) error {
 	if create {
 		if err := p.create(ctx, c); err != nil {
 			return err
 		}
 	}
-	s := &findings{log: log}
+	s := &findings{log: n.log}
 	sub, err := c.SubscriptionAdminClient.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: p.subscription}, once())
 	if s.found(err, "subscription "+p.name, p.createSubscription()) {
 		s.judge(p, sub)
+		n.warn(p.doubts(sub))
 	}
 	if err := s.topic(ctx, c, p.topic); err != nil {
 		return err
@@ -33,8 +37,10 @@ func (p plan) survey(ctx context.Context, c *pubsub.Client, create bool, log *sl
 	if err := s.topic(ctx, c, p.deadTopic); err != nil {
 		return err
 	}
-	_, err = c.SubscriptionAdminClient.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: p.deadSubscription}, once())
-	s.found(err, "subscription "+short(p.deadSubscription)+", which keeps the dead letters", p.createDeadSubscription())
+	dead, err := c.SubscriptionAdminClient.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: p.deadSubscription}, once())
+	if s.found(err, "subscription "+short(p.deadSubscription)+", which keeps the dead letters", p.createDeadSubscription()) {
+		s.reads(dead, p.deadTopic)
+	}
 	return s.err()
 }
 
@@ -92,14 +98,58 @@ func (s *findings) topic(ctx context.Context, c *pubsub.Client, name string) err
 	return s.other // the broker is away: no use to ask further
 }
 
-// judge compares a subscription with its plan.
+// judge says where a subscription would lose or misdirect events.
 func (s *findings) judge(p plan, sub *pubsubpb.Subscription) {
-	if sub.Topic != p.topic {
-		s.problems = append(s.problems, fmt.Sprintf("subscription %s reads %s, not %s; delete it, or name another", p.name, sub.Topic, p.topic))
+	s.reads(sub, p.topic)
+	if to := sub.DeadLetterPolicy.GetDeadLetterTopic(); to != "" && to != p.deadTopic {
+		s.problems = append(s.problems, fmt.Sprintf("subscription %s sends its dead letters to %s, not %s; change its dead-letter topic", p.name, to, p.deadTopic))
 	}
-	if sub.EnableExactlyOnceDelivery || sub.Filter != p.filter() || sub.DeadLetterPolicy.GetDeadLetterTopic() != p.deadTopic {
-		s.log.Debug("the subscription differs from the recommended one", "subscription", p.name, "recommended", p.createSubscription())
+}
+
+func (s *findings) reads(sub *pubsubpb.Subscription, topic string) {
+	if sub.Topic != topic {
+		s.problems = append(s.problems, fmt.Sprintf("subscription %s reads %s, not %s; delete it, or name another", short(sub.Name), sub.Topic, topic))
 	}
+}
+
+// doubts says in which ways a subscription, made by hand, keeps less than is
+// promised, and how one is made that keeps it. It is empty if there are none.
+func (p plan) doubts(sub *pubsubpb.Subscription) string {
+	var less []string
+	for what, is := range map[string]bool{
+		"has no ordering: events of one resource may overtake each other":                  !sub.EnableMessageOrdering,
+		"delivers exactly once: what is given back comes late":                             sub.EnableExactlyOnceDelivery,
+		"has no dead-letter topic: an event that ends the process comes again for ever":    sub.DeadLetterPolicy == nil,
+		"gives events up early: set --max-delivery-attempts=" + strconv.Itoa(mostAttempts): sub.DeadLetterPolicy != nil && sub.DeadLetterPolicy.MaxDeliveryAttempts < mostAttempts,
+		"has no filter, or another: it receives what is replayed for others":               sub.Filter != p.filter(),
+		"has no retry policy: what is given back comes again at once":                      sub.RetryPolicy == nil,
+	} {
+		if is {
+			less = append(less, what)
+		}
+	}
+	if len(less) == 0 {
+		return ""
+	}
+	slices.Sort(less)
+	return fmt.Sprintf("subscription %s %s. One that keeps all promises is made by:\n  %s", p.name, strings.Join(less, "; "), p.createSubscription())
+}
+
+// notices are warnings of one subscription, said when they change.
+type notices struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	said string
+}
+
+func (n *notices) warn(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if text != n.said && text != "" {
+		n.log.Warn(text)
+	}
+	n.said = text
 }
 
 func (s *findings) err() error {
