@@ -69,14 +69,7 @@ type Adapter struct {
 // names every problem of the configuration.
 func New(cfg Config, deps Deps) (*Adapter, error) {
 	a, invalid := cfg.resolve()
-	c := a.Spec.Criteria
-	expressions := make([]string, len(c.Preconditions))
-	for i, p := range c.Preconditions {
-		expressions[i] = p.Expression
-	}
-	chain, err := precondition.Compile(c.Dependencies, nouns(), expressions, func(i int) string {
-		return fmt.Sprintf("AdapterConfig %q: spec.criteria.preconditions[%d].expression", a.Name, i)
-	})
+	chain, err := compile(a)
 	if err := errors.Join(invalid, err); err != nil {
 		return nil, err
 	}
@@ -104,6 +97,21 @@ func New(cfg Config, deps Deps) (*Adapter, error) {
 		subscriptions: subscriptions(a, cfg.Concurrency),
 		deps:          deps,
 	}, nil
+}
+
+// compile compiles the preconditions of a. That there is none where one stands is
+// for [v1alpha1.AdapterConfig.Validate] to say.
+func compile(a v1alpha1.AdapterConfig) (*precondition.Chain, error) {
+	var expressions []string
+	var at []int
+	for i, p := range a.Spec.Criteria.Preconditions {
+		if strings.TrimSpace(p.Expression) != "" {
+			expressions, at = append(expressions, p.Expression), append(at, i)
+		}
+	}
+	return precondition.Compile(a.Spec.Criteria.Dependencies, nouns(), expressions, func(i int) string {
+		return fmt.Sprintf("AdapterConfig %q: spec.criteria.preconditions[%d].expression", a.Name, at[i])
+	})
 }
 
 // nouns are what expressions call a resource of each type.

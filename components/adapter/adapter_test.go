@@ -162,22 +162,25 @@ hyperfleet_adapter_retries_total{adapter="validation"} 0
 
 func TestNewNamesEveryProblem(t *testing.T) {
 	bad := strings.NewReplacer(
-		"cluster.status.phase != 'Ready'", "clutser.status.phase !=", "adapterType: validation", "adapterType: validation\n  resourceTypes: [clouds]",
+		"cluster.status.phase != 'Ready'", "clutser.status.phase !=", "adapterType: validation", "adapterType: validation\n  resourceType: clusters\n  resourceTypes: [clouds]",
 		"type: stub,", "type: kafka,", "image: validation-job", "image: ''").Replace(twoAdapters)
 	cfg := adapter.Config{ConfigFile: file(t, bad), Name: "validation-adapter"}
-	_, err := adapter.New(cfg, adapter.Deps{})
+	err := cfg.Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
+	if _, again := adapter.New(cfg, adapter.Deps{}); again == nil || again.Error() != err.Error() {
+		t.Errorf("New says %v, not what Validate does", again)
+	}
 	for _, want := range []string{
-		"API timeout", "concurrency", "spec.broker.type", "spec.jobTemplate.image", `there is no resource type "clouds"`, "spec.hyperfleetAPI.url",
+		"spec.resourceType: unknown field", "API timeout", "concurrency", "spec.broker.type", "spec.jobTemplate.image", `there is no resource type "clouds"`, "spec.hyperfleetAPI.url",
 		"spec.criteria.preconditions[0].expression: ", "line 1, column",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not name %q:\n%v", want, err)
 		}
 	}
-	cfg.Name = ""
+	cfg.Name, cfg.ConfigFile = "", file(t, twoAdapters)
 	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), `has the AdapterConfigs ["validation-adapter" "dns-adapter"]`) {
 		t.Errorf("error %v", err)
 	}

@@ -51,8 +51,9 @@ func DefaultConfig() Config {
 
 // Validate names every problem of c, those of its AdapterConfig included.
 func (c Config) Validate() error {
-	_, err := c.resolve()
-	return err
+	a, invalid := c.resolve()
+	_, err := compile(a)
+	return errors.Join(invalid, err)
 }
 
 // resolve returns the AdapterConfig with everything set that it runs with.
@@ -72,10 +73,12 @@ func (c Config) resolve() (v1alpha1.AdapterConfig, error) {
 			problems = append(problems, err)
 		}
 	}
-	a, err := c.load()
-	if err != nil {
-		return a, errors.Join(append(problems, err)...)
+	written, err := c.load()
+	problems = append(problems, err)
+	if written == nil {
+		return v1alpha1.AdapterConfig{}, errors.Join(problems...)
 	}
+	a := *written
 	if err := a.Validate(); err != nil {
 		problems = append(problems, err)
 	}
@@ -113,35 +116,38 @@ func (c Config) complete(a v1alpha1.AdapterConfig) v1alpha1.AdapterConfig {
 	return a.Defaults()
 }
 
-// load returns the AdapterConfig as written.
-func (c Config) load() (v1alpha1.AdapterConfig, error) {
-	var none v1alpha1.AdapterConfig
+// load returns the AdapterConfig as written, also with an error about its file if
+// it could be read; nil if not.
+func (c Config) load() (*v1alpha1.AdapterConfig, error) {
 	switch {
 	case c.Adapter != nil && c.ConfigFile != "":
-		return none, errors.New("adapter: give a config file or an AdapterConfig, not both")
+		return nil, errors.New("adapter: give a config file or an AdapterConfig, not both")
 	case c.Adapter != nil:
-		return *c.Adapter, nil
+		return c.Adapter, nil
 	case c.ConfigFile == "":
-		return none, errors.New("adapter: give a config file with an AdapterConfig")
+		return nil, errors.New("adapter: give a config file with an AdapterConfig")
 	}
 	f, err := os.Open(c.ConfigFile)
 	if err != nil {
-		return none, fmt.Errorf("open config file: %w", err)
+		return nil, fmt.Errorf("open config file: %w", err)
 	}
 	defer f.Close()
 	_, adapters, err := v1alpha1.Decode(f)
 	if err != nil {
-		return none, fmt.Errorf("config file %s: %w", c.ConfigFile, err)
+		err = fmt.Errorf("config file %s: %w", c.ConfigFile, err)
 	}
 	var names []string
 	for _, a := range adapters {
 		if a.Name == c.Name || c.Name == "" && len(adapters) == 1 {
-			return a, nil
+			return &a, err
 		}
 		names = append(names, a.Name)
 	}
-	if c.Name == "" && len(names) > 1 {
-		return none, fmt.Errorf("config file %s: has the AdapterConfigs %q; say which one to run", c.ConfigFile, names)
+	if err != nil {
+		return nil, err
 	}
-	return none, fmt.Errorf("config file %s: has no AdapterConfig %q, only %q", c.ConfigFile, c.Name, names)
+	if c.Name == "" && len(names) > 1 {
+		return nil, fmt.Errorf("config file %s: has the AdapterConfigs %q; say which one to run", c.ConfigFile, names)
+	}
+	return nil, fmt.Errorf("config file %s: has no AdapterConfig %q, only %q", c.ConfigFile, c.Name, names)
 }

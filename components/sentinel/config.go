@@ -51,10 +51,11 @@ func (c Config) Validate() error {
 func (c Config) sentinels() ([]v1alpha1.SentinelConfig, error) {
 	var errs []error
 	all := slices.Clone(c.Sentinels)
+	complete := true // nothing of the file was left out
 	if c.ConfigFile != "" {
 		read, err := load(c.ConfigFile)
 		if err != nil {
-			errs = append(errs, err)
+			errs, complete = append(errs, err), false
 		}
 		all = append(all, read...)
 	}
@@ -81,7 +82,7 @@ func (c Config) sentinels() ([]v1alpha1.SentinelConfig, error) {
 		out = append(out, s)
 	}
 	for _, name := range c.Names {
-		if !seen[name] {
+		if !seen[name] && complete {
 			errs = append(errs, fmt.Errorf("SentinelConfig %q: not found", name))
 		}
 	}
@@ -91,6 +92,7 @@ func (c Config) sentinels() ([]v1alpha1.SentinelConfig, error) {
 	return out, errors.Join(errs...)
 }
 
+// load returns what could be read, with what could not as its error.
 func load(file string) ([]v1alpha1.SentinelConfig, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -99,7 +101,7 @@ func load(file string) ([]v1alpha1.SentinelConfig, error) {
 	defer func() { _ = f.Close() }() // it was only read
 	sentinels, _, err := v1alpha1.Decode(f)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
+		return sentinels, fmt.Errorf("read %s: %w", file, err)
 	}
 	return sentinels, nil
 }

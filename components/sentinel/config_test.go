@@ -100,6 +100,34 @@ func TestValidateNamesEveryProblemOfEverySentinel(t *testing.T) {
 	}
 }
 
+func TestFileProcessAndLogLevelAreJudgedTogether(t *testing.T) {
+	p := DefaultProcess()
+	p.APIURL, p.LogLevel, p.Names = "ftp://x", "loud", nil
+	p.ConfigFile = file(t, `
+apiVersion: hyperfleet.redhat.com/v1alpha1
+kind: SentinelConfig
+metadata: {name: Bad_Name}
+spec: {resourceType: pods, shardSelectr: {}, backoffNotReady: -1s, broker: {type: kafka}}
+---
+apiVersion: hyperfleet.redhat.com/v1alpha1
+kind: SentinelConfig
+metadata: {name: second}
+spec: {resourceType: clusters}
+`)
+	err := p.Validate()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		"spec.shardSelectr: unknown field", "metadata.name: Invalid", `unknown type "pods"`, "spec.backoffNotReady: Invalid",
+		"spec.broker.type: Unsupported", `"second": [spec.shardSelector: Required`, "spec.hyperfleetAPI.url: Invalid", `log level "loud"`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not name %q:\n%v", want, err)
+		}
+	}
+}
+
 func TestValidateRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		config Config

@@ -76,6 +76,13 @@ func orDuration(p *metav1.Duration, otherwise time.Duration) *metav1.Duration {
 // path. It judges form only: whether expressions compile and resource types
 // exist is known to the adapter.
 func (c AdapterConfig) Validate() error {
+	if err := c.problems().ToAggregate(); err != nil {
+		return fmt.Errorf("AdapterConfig %q: %w", c.Name, err)
+	}
+	return nil
+}
+
+func (c AdapterConfig) problems() field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, configName(field.NewPath("metadata", "name"), c.Name)...)
 	spec := field.NewPath("spec")
@@ -94,10 +101,7 @@ func (c AdapterConfig) Validate() error {
 		errs = append(errs, field.Invalid(retry.Child("backoff"), b.Duration.String(), "must be longer than 0"))
 	}
 	errs = append(errs, c.Spec.JobTemplate.validate(spec.Child("jobTemplate"))...)
-	if err := errs.ToAggregate(); err != nil {
-		return fmt.Errorf("AdapterConfig %q: %w", c.Name, err)
-	}
-	return nil
+	return errs
 }
 
 func (c Criteria) validate(path *field.Path, self string) field.ErrorList {

@@ -9,10 +9,18 @@ import (
 	"strings"
 )
 
+// misfit is a place where a document does not have its type's form.
+type misfit struct {
+	path, what string
+	unknown    bool // there is no such field
+}
+
+func (m misfit) String() string { return m.path + ": " + m.what }
+
 // form names every place where value, as JSON decodes it, does not have the
-// form of type t. The decoder of the standard library stops at the first such
+// form of type t, and takes what is there out of value. The decoder of the standard library stops at the first such
 // place and, in types with a decoder of their own, does not say where it is.
-func form(path string, value any, t reflect.Type) []string {
+func form(path string, value any, t reflect.Type) []misfit {
 	if value == nil {
 		return nil
 	}
@@ -30,9 +38,13 @@ func form(path string, value any, t reflect.Type) []string {
 		if !ok {
 			return mismatch(path, "an object", value)
 		}
-		var problems []string
+		var problems []misfit
 		for _, k := range slices.Sorted(maps.Keys(object)) {
-			problems = append(problems, form(join(path, k), object[k], t.Elem())...)
+			within := form(join(path, k), object[k], t.Elem())
+			problems = append(problems, within...)
+			if is(within, join(path, k)) {
+				delete(object, k)
+			}
 		}
 		return problems
 	case reflect.Slice:
@@ -40,9 +52,14 @@ func form(path string, value any, t reflect.Type) []string {
 		if !ok {
 			return mismatch(path, "a list", value)
 		}
-		var problems []string
+		var problems []misfit
 		for i, v := range list {
-			problems = append(problems, form(fmt.Sprintf("%s[%d]", path, i), v, t.Elem())...)
+			at := fmt.Sprintf("%s[%d]", path, i)
+			within := form(at, v, t.Elem())
+			problems = append(problems, within...)
+			if is(within, at) {
+				list[i] = nil // the others keep their places
+			}
 		}
 		return problems
 	default:
@@ -50,24 +67,33 @@ func form(path string, value any, t reflect.Type) []string {
 	}
 }
 
-func formOfStruct(path string, value any, t reflect.Type) []string {
+func formOfStruct(path string, value any, t reflect.Type) []misfit {
 	object, ok := value.(map[string]any)
 	if !ok {
 		return mismatch(path, "an object", value)
 	}
 	var (
-		problems []string
+		problems []misfit
 		types    = fields(t)
 	)
 	for _, k := range slices.Sorted(maps.Keys(object)) {
 		field, known := types[k]
 		if !known {
-			problems = append(problems, join(path, k)+": unknown field")
+			problems = append(problems, misfit{join(path, k), "unknown field", true})
 			continue
 		}
-		problems = append(problems, form(join(path, k), object[k], field)...)
+		within := form(join(path, k), object[k], field)
+		problems = append(problems, within...)
+		if is(within, join(path, k)) {
+			delete(object, k)
+		}
 	}
 	return problems
+}
+
+// is says whether the value at path itself is a misfit.
+func is(problems []misfit, path string) bool {
+	return slices.ContainsFunc(problems, func(m misfit) bool { return m.path == path })
 }
 
 // fields maps the JSON names of t's fields, embedded ones included, to their types.
@@ -89,18 +115,18 @@ func fields(t reflect.Type) map[string]reflect.Type {
 	return out
 }
 
-func formOfOwnDecoder(path string, value any, t reflect.Type) []string {
+func formOfOwnDecoder(path string, value any, t reflect.Type) []misfit {
 	raw, err := json.Marshal(value)
 	if err == nil {
 		err = json.Unmarshal(raw, reflect.New(t).Interface())
 	}
 	if err != nil {
-		return []string{fmt.Sprintf("%s: %s", path, err)}
+		return []misfit{{path: path, what: err.Error()}}
 	}
 	return nil
 }
 
-func formOfScalar(path string, value any, t reflect.Type) []string {
+func formOfScalar(path string, value any, t reflect.Type) []misfit {
 	raw, err := json.Marshal(value)
 	if err == nil {
 		err = json.Unmarshal(raw, reflect.New(t).Interface())
@@ -111,11 +137,11 @@ func formOfScalar(path string, value any, t reflect.Type) []string {
 	return nil
 }
 
-func mismatch(path, want string, got any) []string {
+func mismatch(path, want string, got any) []misfit {
 	if path == "" {
 		path = "document"
 	}
-	return []string{fmt.Sprintf("%s: must be %s, not %s", path, want, shown(got))}
+	return []misfit{{path: path, what: fmt.Sprintf("must be %s, not %s", want, shown(got))}}
 }
 
 // shown names a value without printing much of it.

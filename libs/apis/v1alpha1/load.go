@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	yamlutil "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 )
@@ -39,16 +41,14 @@ func Decode(r io.Reader) ([]SentinelConfig, []AdapterConfig, error) {
 			break
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("read document %d: %w", n, err)
+			l.problems = append(l.problems, fmt.Errorf("read document %d: %w", n, err))
+			break
 		}
 		if l.document(fmt.Sprintf("document %d", n), doc) {
 			n++
 		}
 	}
-	if err := errors.Join(l.problems...); err != nil {
-		return nil, nil, err
-	}
-	return l.sentinels, l.adapters, nil
+	return l.sentinels, l.adapters, errors.Join(l.problems...)
 }
 
 // loader gathers the documents of one file and what is wrong with them.
@@ -98,26 +98,44 @@ func (l *loader) problem(where, format string, args ...any) {
 	l.problems = append(l.problems, fmt.Errorf("%s: %w", where, fmt.Errorf(format, args...)))
 }
 
-// read decodes raw into a T, provided that it has T's form.
-func read[T any](l *loader, where string, raw []byte, into []T) []T {
-	var (
-		value any
-		out   T
-	)
+// judged is a document that names what is wrong with it by field.
+type judged interface{ problems() field.ErrorList }
+
+// read decodes raw into a T. What does not have T's form is named and left out.
+func read[T judged](l *loader, where string, raw []byte, into []T) []T {
+	var value any
 	if err := json.Unmarshal(raw, &value); err != nil {
 		l.problem(where, "%s", err)
 		return into
 	}
-	problems := form("", value, reflect.TypeFor[T]())
-	for _, p := range problems {
-		l.problem(where, "%s", p)
+	misfits := form("", value, reflect.TypeFor[T]())
+	whole := true
+	for _, m := range misfits {
+		l.problem(where, "%s", m)
+		whole = whole && m.unknown
 	}
-	if len(problems) > 0 {
-		return into
+	var out T
+	rest, err := json.Marshal(value)
+	if err == nil {
+		err = json.Unmarshal(rest, &out)
 	}
-	if err := json.Unmarshal(raw, &out); err != nil {
+	switch {
+	case err != nil:
 		l.problem(where, "%s", err)
-		return into
+	case whole:
+		return append(into, out)
+	default:
+		for _, e := range out.problems() {
+			if !slices.ContainsFunc(misfits, func(m misfit) bool { return !m.unknown && (within(m.path, e.Field) || within(e.Field, m.path)) }) {
+				l.problem(where, "%s", e)
+			}
+		}
 	}
-	return append(into, out)
+	return into
+}
+
+// within says whether path is outer, or in it.
+func within(path, outer string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -58,6 +59,35 @@ spec: {resourceType: clusters, resourceType: clusters}
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)
 		}
+	}
+}
+
+func TestWhatIsWholeButForUnknownFieldsIsReadAndTheRestJudged(t *testing.T) {
+	sentinels, _, err := Decode(strings.NewReader(`
+apiVersion: hyperfleet.redhat.com/v1alpha1
+kind: SentinelConfig
+metadata: {name: Bad_Name}
+spec: {resourceType: pods, shardSelectr: {}, backoffNotReady: -1s}
+---
+apiVersion: hyperfleet.redhat.com/v1alpha1
+kind: SentinelConfig
+metadata: {name: Worse_Name}
+spec: {resourceType: 7, shardSelector: {matchExpressions: [{key: k, operator: In, values: [1]}]}, pollInterval: ten}
+`))
+	if len(sentinels) != 1 || sentinels[0].Name != "Bad_Name" || sentinels[0].Spec.BackoffNotReady.Duration >= 0 {
+		t.Errorf("read %v", sentinels)
+	}
+	var fields []string
+	for line := range strings.Lines(err.Error()) {
+		parts := strings.SplitN(line, ": ", 3)
+		fields = append(fields, parts[1])
+	}
+	want := []string{
+		"spec.shardSelectr", "spec.pollInterval", "spec.resourceType",
+		"spec.shardSelector.matchExpressions[0].values[0]", "metadata.name",
+	}
+	if !slices.Equal(fields, want) {
+		t.Errorf("problems of %q, want %q:\n%v", fields, want, err)
 	}
 }
 

@@ -50,6 +50,13 @@ func (c SentinelConfig) Selector() (labels.Selector, error) {
 // path. It judges form only: whether the resource type exists is known to the
 // sentinel.
 func (c SentinelConfig) Validate() error {
+	if err := c.problems().ToAggregate(); err != nil {
+		return fmt.Errorf("SentinelConfig %q: %w", c.Name, err)
+	}
+	return nil
+}
+
+func (c SentinelConfig) problems() field.ErrorList {
 	var (
 		errs field.ErrorList
 		spec = field.NewPath("spec")
@@ -72,10 +79,7 @@ func (c SentinelConfig) Validate() error {
 	if c.Spec.Broker != nil {
 		errs = append(errs, c.Spec.Broker.validate(spec.Child("broker"))...)
 	}
-	if err := errs.ToAggregate(); err != nil {
-		return fmt.Errorf("SentinelConfig %q: %w", c.Name, err)
-	}
-	return nil
+	return errs
 }
 
 // configName allows what the Kubernetes API allows as the name of an object.
