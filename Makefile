@@ -27,8 +27,8 @@ test: ## Run all tests of all modules; REQUIRE=all installs what is missing and 
 	@.ci/test $(MODULES)
 
 .PHONY: soak
-soak: ## Run the violent and random tests SOAK (100) times; the result goes to docs/benchmarks.md
-	@result=passed; $(MAKE) --no-print-directory test ROUNDS=$(SOAK) TIMEOUT=4h || result=FAILED; \
+soak: ## Run the violent and random tests SOAK (100) times, and the mutants; the result goes to docs/benchmarks.md
+	@result=passed; { $(MAKE) --no-print-directory test ROUNDS=$(SOAK) TIMEOUT=4h && $(MAKE) --no-print-directory mutants; } || result=FAILED; \
 	echo "| $$(date -u +%F) | $$(git rev-parse --short HEAD) | ROUNDS=$(SOAK) | $$result in $$((SECONDS / 60)) min |" >> docs/benchmarks.md; \
 	[ $$result = passed ]
 
@@ -39,8 +39,9 @@ bench: ## Measure API (at BENCH_ROWS, 1,000,000, rows) and brokers against the l
 	@cd libs/broker/rabbitmq && go test -run '^$$' -bench . -benchtime 1x -timeout 1h .
 
 .PHONY: mutants
-mutants: ## Break the promises of the RabbitMQ driver one by one; its tests must notice each
-	@cd libs/broker/rabbitmq && go test -tags mutants -run '^TestMutantsAreCaught$$' -timeout 1h -v . | grep -E '^ *---|^(ok|FAIL)|mutants_test'
+mutants: ## Break the promises of the brokers' drivers one by one; their tests must notice each
+	@set -o pipefail; for d in stub rabbitmq pubsub; do (cd libs/broker/$$d && \
+	  go test -tags mutants -run '^TestMutantsAreCaught$$' -timeout 1h -v . | grep -E '^ *---|^(ok|FAIL)|mutants_test') || exit 1; done
 
 .PHONY: lint
 lint: $(LINT) ## Check formatting, go vet and the linters

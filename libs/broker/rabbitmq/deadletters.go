@@ -15,6 +15,9 @@ import (
 type deadLetters struct {
 	driver       *driver
 	subscription string
+
+	mu   sync.Mutex
+	last broker.DeadLetterStats // as the broker said
 }
 
 // Review fetches letters one by one and holds those that are kept until the end,
@@ -61,7 +64,9 @@ func (d *deadLetters) Review(ctx context.Context, judge func(broker.DeadLetter) 
 	return done, err
 }
 
-// Stats asks the broker for the count, and looks at the oldest.
+// Stats asks the broker for the count, and looks at the oldest. The broker does
+// not count what another replica or a review looks at just now: it takes two
+// counts for a letter to be gone.
 func (d *deadLetters) Stats(ctx context.Context) (broker.DeadLetterStats, error) {
 	var stats broker.DeadLetterStats
 	err := d.open(ctx, func(ch *amqp.Channel, waiting int) error {
@@ -78,7 +83,17 @@ func (d *deadLetters) Stats(ctx context.Context) (broker.DeadLetterStats, error)
 		}
 		return nil
 	})
-	return stats, err
+	if err != nil {
+		return broker.DeadLetterStats{}, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	last := d.last
+	d.last = stats
+	if last.Count > stats.Count {
+		return last, nil
+	}
+	return stats, nil
 }
 
 // open connects, and disconnects when do returns. What do fetched and did not
