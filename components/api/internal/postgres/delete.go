@@ -22,7 +22,7 @@ type Removal struct {
 // of anything that belongs to it, is fleet.Conflict.
 func (s *Store) Delete(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, how Removal) (fleet.Resource, error) {
 	var out fleet.Resource
-	var before fleet.Phase
+	var moves []move
 	err := s.within(ctx, t, func(ctx context.Context, x *tx) error {
 		l, owner, err := x.lockUnder(ctx, sc, id)
 		if err != nil {
@@ -33,7 +33,6 @@ func (s *Store) Delete(ctx context.Context, t fleet.TypeInfo, sc Scope, id strin
 				return err
 			}
 		}
-		before = l.Resource.Status.Phase
 		owned, err := l.lockOwned(ctx)
 		if err != nil {
 			return err
@@ -44,14 +43,38 @@ func (s *Store) Delete(ctx context.Context, t fleet.TypeInfo, sc Scope, id strin
 		if err := s.remove(ctx, l, owned, owner, how.Force); err != nil {
 			return err
 		}
-		out, err = x.get(ctx, t, id)
-		return err
+		if moves, err = moved(ctx, append(owned[:len(owned):len(owned)], l)); err != nil {
+			return err
+		}
+		out = moves[len(owned)].to
+		return nil
 	})
 	if err != nil {
 		return out, outward(ctx, "delete "+t.Kind, err)
 	}
-	s.phaseChanged(ctx, id, before, out.Status.Phase)
+	for _, m := range moves {
+		s.phaseChanged(ctx, m.to.ID, m.from, m.to.Status.Phase)
+	}
 	return out, nil
+}
+
+// move is what a deletion made of one resource.
+type move struct {
+	from fleet.Phase
+	to   fleet.Resource
+}
+
+// moved reads what has become of resources since they were locked.
+func moved(ctx context.Context, resources []locked) ([]move, error) {
+	moves := make([]move, 0, len(resources))
+	for _, l := range resources {
+		to, err := l.tx.get(ctx, l.tx.info, l.row.ID)
+		if err != nil {
+			return nil, err
+		}
+		moves = append(moves, move{l.Resource.Status.Phase, to})
+	}
+	return moves, nil
 }
 
 // protected names what must not be deleted.

@@ -1,7 +1,10 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -216,9 +219,18 @@ func TestACascadeTakesThePoolsFirst(t *testing.T) {
 	}
 	two.mustPatch(func(d *Desired) { d.Paused = true })
 	c.mustPatch(func(d *Desired) { d.Paused = true })
+	log := &bytes.Buffer{}
+	s.log = slog.New(slog.NewTextHandler(log, nil))
 
 	if r := c.delete(false); r.Status.Phase != fleet.Deleting || r.Paused {
 		t.Errorf("%+v", r)
+	}
+	for r, change := range map[on]string{
+		c: "from=Provisioning to=Deleting", one: "from=Provisioning to=Deleting", two: "from=Provisioning to=Deleting", three: "from=Pending to=Deleted",
+	} {
+		if line := fmt.Sprintf("msg=\"phase changed\" cluster=%s %s\n", r.id, change); strings.Count(log.String(), line) != 1 {
+			t.Errorf("the log has not %s once:\n%s", line, log)
+		}
 	}
 	c.is(fleet.Deleting, "NodePool one, NodePool two")
 	three.is(fleet.Deleted, "") // no adapter was at work on it

@@ -45,6 +45,8 @@ func outward(ctx context.Context, doing string, err error) error {
 		return err
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", doing, ctx.Err())
+	case errors.Is(err, pq.ErrSSLNotSupported):
+		return fmt.Errorf("%s: %w; turn TLS on there, or on a trusted local network add ?sslmode=disable to database-url", doing, err)
 	case unstorable(err):
 		return fleet.Errorf(fleet.Invalid, "the database cannot store a value of the request, such as the character U+0000")
 	case away(err):

@@ -229,6 +229,16 @@ func TestMomentsOfARowNeverRepeat(t *testing.T) {
 	}
 }
 
+func TestAServerWithoutTLSIsNamedWithWhatToDo(t *testing.T) {
+	t.Parallel()
+	s := openWith(t, Config{URL: strings.Replace(pgdev.DatabaseRoles(t).Owner, "sslmode=disable", "sslmode=require", 1)})
+	for doing, err := range map[string]error{"await": s.Await(t.Context()), "migrate": s.Migrate(t.Context()), "ping": s.Ping(t.Context())} {
+		if err == nil || !strings.Contains(err.Error(), "add ?sslmode=disable to database-url") {
+			t.Errorf("%s: %v", doing, err)
+		}
+	}
+}
+
 func TestStoreThatCannotReachItsDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := openWith(t, Config{URL: "postgres://someone:hidden@127.0.0.1:1/none?sslmode=disable"})
