@@ -211,3 +211,28 @@ func TestEventsKeepToTheContractInTheBrokersQueue(t *testing.T) {
 		})
 	}
 }
+
+func TestASessionThatWaitsForASilentBrokerEndsWithItsContext(t *testing.T) {
+	h := newHarness(t).(*harness)
+	l := newLink(h.driver, "tester", "lost.silent")
+	ctx, stop := context.WithCancel(t.Context())
+	asking, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.run(ctx, func(_ context.Context, conn *amqp.Connection) error {
+			h.Freeze()
+			close(asking)
+			_, err := conn.Channel()
+			return err
+		})
+	}()
+	<-asking
+	stop()
+	select {
+	case <-ended:
+	case <-time.After(heartbeat):
+		t.Error("the session waits on")
+		h.Cut()
+		<-ended
+	}
+}

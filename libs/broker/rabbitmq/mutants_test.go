@@ -42,6 +42,31 @@ func TestMutantsAreCaught(t *testing.T) {
 			Tests: "^TestConformance$/an_alarm_keeps_from_being_stored",
 		},
 		{
+			Name: "a stop that waits for the broker", File: "link.go",
+			Old: "unbind := context.AfterFunc(ctx, func() { part(conn) })", New: "unbind := func() {}",
+			Tests: "^TestASessionThatWaitsForASilentBroker",
+		},
+		{
+			Name: "a handshake that outlasts its context", File: "dial.go",
+			Old: "conn.SetDeadline(time.Now())", New: "conn.SetDeadline(time.Now().Add(dialTimeout))",
+			Tests: "^TestConformance$/a_stop_while_the_broker_is_silent",
+		},
+		{
+			Name: "copies beside the original", File: "settle.go",
+			Old: "r.outbox.send(p.alive, ", New: "r.outbox.send(context.WithoutCancel(p.alive), ",
+			Tests: "^TestWhatEndsAfterItsConnectionWasLost",
+		},
+		{
+			Name: "a lost connection that waits for an alarm's end", File: "subscriber.go",
+			Old: "calls.Go(func() { p.store(", New: "calls.Go(func() {\n p := *p\n p.alive, _ = context.WithTimeout(context.WithoutCancel(ctx), 2*dialTimeout+20*time.Second)\n p.store(",
+			Tests: "^TestASubscriberReceivesOnAfterALossDuringAnAlarm$",
+		},
+		{
+			Name: "connected before the refusal is disproved", File: "outbox.go",
+			Old: "	if !o.doubted() {\n", New: "	if true {\n",
+			Tests: "^TestAProblemIsSaid.*/may_not_write_to",
+		},
+		{
 			Name: "unbounded window", File: "outbox.go",
 			Old: "slots: make(chan struct{}, Window), queue: make(chan *parcel, Window)", New: "slots: make(chan struct{}, 1<<20), queue: make(chan *parcel, 1<<20)",
 			Tests: "^TestConformance$/nothing_counts_as_sent",
