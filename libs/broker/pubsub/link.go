@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker"
 )
 
 const (
@@ -53,11 +55,15 @@ type link struct {
 
 	mu     sync.Mutex
 	client *pubsub.Client
+	closed bool
 }
 
 func (l *link) get(ctx context.Context) (*pubsub.Client, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return nil, broker.ErrClosed
+	}
 	if l.client == nil {
 		c, err := l.driver.dial(ctx, l.project)
 		if err != nil {
@@ -82,6 +88,7 @@ func (l *link) drop(c *pubsub.Client) {
 func (l *link) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.closed = true
 	if l.client != nil {
 		_ = l.client.Close() // as above
 		l.client = nil

@@ -41,5 +41,35 @@ func TestMutantsAreCaught(t *testing.T) {
 			Old: "make(chan struct{}, Window)", New: "make(chan struct{}, 1<<20)",
 			Tests: "^TestConformance$/nothing_counts_as_sent",
 		},
+		{
+			Name: "what nobody handled acknowledged", File: "delivery.go",
+			Old:   "		case !ok: // nobody handled it\n			s.giveBack(a, m)\n",
+			New:   "		case !ok: // nobody handled it\n			m.Ack()\n",
+			Tests: "^TestConformance$/(what_nobody_settled|stopping_over_and_over)",
+		},
+		{
+			Name: "what nobody handled given up", File: "delivery.go",
+			Old:   "*m.DeliveryAttempt < mostReturns {",
+			New:   "true {",
+			Tests: "^TestWhatIsGivenBackOften",
+		},
+		{
+			Name: "failures forgotten when stored anew", File: "delivery.go",
+			Old:   "anew(m, s.plan.name, s.failures.of(m))",
+			New:   "anew(m, s.plan.name, failure{})",
+			Tests: "^TestWhatIsGivenBackOften",
+		},
+		{
+			Name: "early retries handled", File: "delivery.go",
+			Old:   "	if !s.hold(a, time.Until(known.notBefore)) {",
+			New:   "	if false {",
+			Tests: "^TestARetryThatFindsNoRoom",
+		},
+		{
+			Name: "doubt about routes unsaid", File: "routes.go",
+			Old:   "		return unverifiedError{r.topic, err}\n",
+			New:   "		return nil\n",
+			Tests: "^TestAPublisherThatMayNotSee",
+		},
 	})
 }

@@ -28,6 +28,7 @@ type publisher struct {
 	slots  chan struct{} // one in it for each event under way
 	bytes  *semaphore.Weighted
 	closed atomic.Bool
+	turn   *semaphore.Weighted // of those who close
 	state  *state
 }
 
@@ -38,6 +39,7 @@ func newPublisher(d *driver, project, topic string) *publisher {
 		routes: newRoutes(topicName(project, topic), d.create, d.log.With("role", "publisher", "name", topic)),
 		slots:  make(chan struct{}, Window),
 		bytes:  semaphore.NewWeighted(windowBytes),
+		turn:   semaphore.NewWeighted(1),
 		state:  d.newState("publisher", topic),
 	}
 }
@@ -47,11 +49,12 @@ func newPublisher(d *driver, project, topic string) *publisher {
 func (p *publisher) Publish(ctx context.Context, e event.Event) error {
 	p.state.pending.Inc()
 	defer p.state.pending.Dec()
-	if err := p.enter(ctx); err != nil {
-		return err
+	err := p.enter(ctx)
+	if err == nil {
+		err = p.send(ctx, e)
+		<-p.slots
 	}
-	defer func() { <-p.slots }()
-	if err := p.send(ctx, e); err != nil {
+	if err != nil {
 		return fmt.Errorf("publish event %s to %s: %w", e.ID(), short(p.topic), err)
 	}
 	return nil
@@ -66,7 +69,11 @@ func (p *publisher) enter(ctx context.Context) error {
 	select {
 	case p.slots <- struct{}{}:
 	case <-ctx.Done():
-		return fmt.Errorf("publish: the window is full of unconfirmed events: %w", ctx.Err())
+		err := fmt.Errorf("the window is full of unconfirmed events: %w", ctx.Err())
+		if problem := p.state.now(); problem != nil {
+			err = fmt.Errorf("%w; %v", err, problem) //nolint:errorlint // one chain: the context's
+		}
+		return err
 	}
 	if p.closed.Load() { // meanwhile
 		<-p.slots
@@ -118,6 +125,10 @@ func (p *publisher) Check(ctx context.Context) error {
 // Close waits for all that is under way: it takes every place in the window.
 func (p *publisher) Close(ctx context.Context) error {
 	p.closed.Store(true)
+	if err := p.turn.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("close publisher of %s: %w", short(p.topic), err)
+	}
+	defer p.turn.Release(1)
 	for taken := range Window {
 		select {
 		case p.slots <- struct{}{}:

@@ -38,6 +38,13 @@ func (d *driver) newState(role, name string) *state {
 	return s
 }
 
+// now is what is wrong, or nil.
+func (s *state) now() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.problem
+}
+
 // saw records how a try ended. One that its caller gave up says nothing of the
 // broker.
 func (s *state) saw(ctx context.Context, err error) {

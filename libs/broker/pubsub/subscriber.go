@@ -82,10 +82,8 @@ func (s *subscriber) Check(ctx context.Context) error {
 	if check != nil {
 		return check(ctx)
 	}
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	if s.state.problem != nil {
-		return s.state.problem
+	if problem := s.state.now(); problem != nil {
+		return problem
 	}
 	return fmt.Errorf("subscription %s: nobody receives yet", s.plan.name)
 }

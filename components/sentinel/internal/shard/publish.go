@@ -2,9 +2,9 @@ package shard
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,7 +63,7 @@ func (p *poll) send(ce event.Event) error {
 		return nil
 	}
 	p.Metrics.publishErrors.Inc()
-	p.lost.failed(err)
+	p.lost.failed(anonymous{err, ce.ID()})
 	p.Log.Debug("publish failed", "cluster", ce.Subject(), "event", ce.ID(), "err", err)
 	return err
 }
@@ -100,7 +100,7 @@ func (b *broken) failed(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.row++
-	b.cause = rootOf(err)
+	b.cause = err
 }
 
 // err says that the broker is away.
@@ -126,13 +126,13 @@ func (b *broken) atEnd() error {
 	return fmt.Errorf("publish: no event got through, the last failure: %w", b.cause)
 }
 
-// rootOf takes the ids out of an error, so that the same outage reads the same.
-func rootOf(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
-		err = inner
-	}
+// anonymous leaves an event's id out of the text of its error, so that the same
+// outage reads the same.
+type anonymous struct {
+	err error
+	id  string
 }
+
+func (a anonymous) Error() string { return strings.ReplaceAll(a.err.Error(), a.id, "…") }
+
+func (a anonymous) Unwrap() error { return a.err }
