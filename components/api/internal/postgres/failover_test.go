@@ -39,6 +39,22 @@ func server(t *testing.T) (*pgdev.Server, *url.URL) {
 	return pg, u
 }
 
+func TestAStoreWhoseServerWasKilledClosesQuietly(t *testing.T) {
+	t.Parallel()
+	pg, _ := server(t)
+	s := openWith(t, Config{URL: pg.URL("fleet")})
+	if err := s.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	create(t, s, "a", nil)
+	if err := pg.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
 // TestAStoreFollowsItsDatabase to another host and another password, without
 // a restart; in between it says that the database is away.
 func TestAStoreFollowsItsDatabase(t *testing.T) {

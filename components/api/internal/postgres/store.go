@@ -102,5 +102,11 @@ func (s *Store) Close() error {
 	for _, g := range s.groups {
 		g.wait()
 	}
-	return errors.Join(s.db.Close(), s.due.Close())
+	var problems []error
+	for _, pool := range []interface{ Close() error }{s.db, s.due} {
+		if err := pool.Close(); !away(err) { // what the server has closed already cannot be told goodbye
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
 }
