@@ -13,7 +13,7 @@ import (
 const recovery = 10 * time.Second
 
 var failures = []theme{
-	{name: "what was confirmed survives a crash of the broker", test: durable, needs: []Capability{Restarting}},
+	{name: "what was confirmed survives a crash of the broker", test: durable, needs: []Capability{Restarting, Durability}},
 	{name: "connections cut in the middle of everything lose nothing", test: cutMidWindow, needs: []Capability{Cutting}},
 	{name: "an event whose handler runs when the connection is lost comes again", test: cutWhileHandling, needs: []Capability{Cutting, Returning}},
 	{name: "nothing counts as sent that a silent broker did not confirm, and no more is under way than the window", test: silent, needs: []Capability{Freezing}},

@@ -28,6 +28,7 @@ const (
 	Cutting    Capability = "cut connections"                           // [Cutter]
 	Freezing   Capability = "a broker that falls silent"                // [Freezer]
 	Restarting Capability = "restarts of the broker"                    // [Restarter]
+	Durability Capability = "events that outlive the broker's process"  // no interface
 	Alarming   Capability = "alarms of the broker"                      // [Alarmer]
 	Unburying  Capability = "no room for the dead"                      // [Unburier]
 	RetryDelay Capability = "retries not before a moment"               // no interface

@@ -97,16 +97,35 @@ func bare(b *testing.B, h *harness, topic string, n int, keys bool) time.Duratio
 	})
 }
 
-// BenchmarkPublish compares confirmed publishing with the bare client's: the
-// same events, topology, ordering keys and callers, turn and turn about. Without
-// keys the client may put many events in one request; that is for comparison.
+// unary publishes the same events as requests of their own: what the driver
+// does, without the driver.
+func unary(b *testing.B, h *harness, topic string, n int) time.Duration {
+	b.Helper()
+	c, err := h.driver.dial(b.Context(), project)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	return published(b, n, func(i int) error {
+		m, err := encode(sample(fmt.Sprint("event-", i)))
+		if err != nil {
+			return err
+		}
+		return publish(b.Context(), c, topicName(project, topic), m)
+	})
+}
+
+// BenchmarkPublish compares confirmed publishing with the bare client's requests
+// of one event: the same events, topology, ordering keys, callers and window,
+// turn and turn about. What the client library's own publisher does with keys,
+// and without, where it may put many events in one request, is for comparison.
 func BenchmarkPublish(b *testing.B) {
-	const n, turns = 2000, 3
+	const n, turns = 2000, 5
 	for _, subscriptions := range []int{1, 5} {
 		b.Run(fmt.Sprintf("subscriptions=%d", subscriptions), func(b *testing.B) {
 			h := benched(b)
 			for b.Loop() {
-				var alone, ours, keyless []float64
+				var alone, ours, ratios, keyed, keyless []float64
 				for turn := range turns {
 					topic := fmt.Sprintf("bench.publish.%d.%d", b.N, turn)
 					for i := range subscriptions {
@@ -115,20 +134,69 @@ func BenchmarkPublish(b *testing.B) {
 					p := h.Publisher(topic)
 					driven(b, p, 500) // connected, and the server is warm
 					rate := func(d time.Duration) float64 { return n / d.Seconds() }
-					alone = append(alone, rate(bare(b, h, topic, n, true)))
+					alone = append(alone, rate(unary(b, h, topic, n)))
 					ours = append(ours, rate(driven(b, p, n)))
+					ratios = append(ratios, ours[turn]/alone[turn])
+					keyed = append(keyed, rate(bare(b, h, topic, n, true)))
 					keyless = append(keyless, rate(bare(b, h, topic, n, false)))
 				}
-				best, got := slices.Max(alone), slices.Max(ours)
-				b.ReportMetric(best, "bare/s")
-				b.ReportMetric(got, "driver/s")
-				b.ReportMetric(got/best, "ratio")
-				b.ReportMetric(slices.Max(keyless), "keyless/s")
-				if got < least*best {
-					b.Errorf("%.0f events/s, %.2f of the bare client's %.0f; at least %.2f is wanted", got, got/best, best, least)
+				// Of neighbours, because the machine is not equally quick at all times.
+				ratio := median(ratios)
+				b.ReportMetric(median(alone), "bare/s")
+				b.ReportMetric(median(ours), "driver/s")
+				b.ReportMetric(ratio, "ratio")
+				b.ReportMetric(median(keyed), "keyed/s")
+				b.ReportMetric(median(keyless), "keyless/s")
+				if ratio < least {
+					b.Errorf("%.2f of the bare client's rate; at least %.2f is wanted", ratio, least)
 				}
 			}
 		})
+	}
+}
+
+func median(of []float64) float64 {
+	slices.Sort(of)
+	return of[len(of)/2]
+}
+
+// BenchmarkFanOut measures how many events arrive per second when each goes to
+// five subscriptions, until all have all of them.
+func BenchmarkFanOut(b *testing.B) {
+	const n, subscriptions = 2000, 5
+	h := benched(b)
+	for b.Loop() {
+		var (
+			topic = fmt.Sprint("bench.fanout.", b.N)
+			all   sync.WaitGroup
+			ended sync.WaitGroup
+		)
+		ctx, stop := context.WithCancel(b.Context())
+		for i := range subscriptions {
+			s := h.Subscriber(topic, fmt.Sprintf("%s-%d", topic, i), broker.Limits{})
+			var seen sync.Map
+			all.Add(n)
+			ended.Go(func() {
+				err := s.Receive(ctx, func(_ context.Context, d broker.Delivery) broker.Outcome {
+					if _, again := seen.LoadOrStore(d.Event.ID(), true); !again {
+						all.Done()
+					}
+					return broker.Ack()
+				})
+				if err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		p := h.Publisher(topic)
+		begun := time.Now()
+		driven(b, p, n)
+		confirmed := time.Since(begun)
+		all.Wait()
+		b.ReportMetric(n/confirmed.Seconds(), "published/s")
+		b.ReportMetric(n*subscriptions/time.Since(begun).Seconds(), "handled/s")
+		stop()
+		ended.Wait()
 	}
 }
 

@@ -191,6 +191,7 @@ func (f *fake) Stored(topic, _ string) int {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	brokertest.Exercise(t, func(t testing.TB) brokertest.Harness { return newFake(t) },
+		brokertest.Without(brokertest.Durability, "the fake keeps events in memory, and a stop closes the way to it only"),
 		brokertest.Without(brokertest.Bounding, "Pub/Sub's subscriptions have no size"),
 		brokertest.Without(brokertest.Unburying, "the driver checks that the dead letters have a topic before it receives"),
 		brokertest.Without(brokertest.Returning, "an acknowledgement outlives the connection that brought the event"))
