@@ -147,7 +147,7 @@ func (n *notices) warn(text string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if text != n.said && text != "" {
-		n.log.Warn(text)
+		n.log.Warn("a subscription keeps less than is promised", "why", text)
 	}
 	n.said = text
 }
