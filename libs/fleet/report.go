@@ -1,6 +1,9 @@
 package fleet
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Report is one entry of a resource's status history: what an adapter said of
 // one generation. Identical reports in a row are folded into one entry.
@@ -23,6 +26,9 @@ type Report struct {
 	LastReportedAt     Time            `json:"last_reported_at"`
 }
 
+// MaxRetryAfter is the longest RetryAfter of a report.
+const MaxRetryAfter = 30 * 24 * time.Hour
+
 // NewReport is the body with which an adapter reports.
 type NewReport struct {
 	AdapterName        string          `json:"adapter_name"`
@@ -32,7 +38,7 @@ type NewReport struct {
 	ObservedGeneration int64           `json:"observed_generation,omitempty"`  // default: current
 	Attempt            int             `json:"attempt,omitempty"`              // default: the latest of that generation, else 1; the next where one was asked for
 	AttemptBase        int             `json:"attempt_base,omitempty"`
-	RetryAfter         string          `json:"retry_after,omitempty"` // Go duration from the moment of storing
+	RetryAfter         string          `json:"retry_after,omitempty"` // Go duration from the moment of storing, at most MaxRetryAfter
 	CheckedAt          *Time           `json:"checked_at,omitempty"`
 	Data               json.RawMessage `json:"data,omitempty"`
 }

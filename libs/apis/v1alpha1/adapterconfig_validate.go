@@ -24,6 +24,9 @@ const (
 	DefaultTTLSeconds            = int32(24 * 60 * 60)
 )
 
+// maxRetryBackoff is the longest that the API lets an adapter wait.
+const maxRetryBackoff = 30 * 24 * time.Hour
+
 // reserved are the environment variables that every Job gets from its adapter.
 var reserved = []string{"CLUSTER_ID", "RESOURCE_TYPE", "RESOURCE_ID", "HYPERFLEET_API", "GENERATION", "ATTEMPT", "ADAPTER", "MODE"}
 
@@ -97,8 +100,8 @@ func (c AdapterConfig) problems() field.ErrorList {
 	}
 	retry := spec.Child("retry")
 	errs = append(errs, atLeast(retry.Child("limit"), c.Spec.Retry.Limit, 0)...)
-	if b := c.Spec.Retry.Backoff; b != nil && b.Duration <= 0 {
-		errs = append(errs, field.Invalid(retry.Child("backoff"), b.Duration.String(), "must be longer than 0"))
+	if b := c.Spec.Retry.Backoff; b != nil && (b.Duration <= 0 || b.Duration > maxRetryBackoff) {
+		errs = append(errs, field.Invalid(retry.Child("backoff"), b.Duration.String(), fmt.Sprintf("must be longer than 0 and at most %s", maxRetryBackoff)))
 	}
 	errs = append(errs, c.Spec.JobTemplate.validate(spec.Child("jobTemplate"))...)
 	return errs

@@ -108,10 +108,10 @@ func judge(current int64, prev previous, n fleet.NewReport, now time.Time) (entr
 	}
 	if n.RetryAfter != "" {
 		d, err := time.ParseDuration(n.RetryAfter)
-		if err != nil || d < 0 {
-			return e, invalid("/retry_after", "%q is not a duration such as 90s, or is negative", n.RetryAfter)
+		if err != nil || d < 0 || d > fleet.MaxRetryAfter {
+			return e, invalid("/retry_after", "%q is not a duration such as 90s, or is negative or longer than %s", n.RetryAfter, fleet.MaxRetryAfter)
 		}
-		at := fleet.At(now.Add(min(d, longest)))
+		at := fleet.At(now.Add(d))
 		e.RetryAt = &at
 	}
 	if err := e.refuse(current, prev); err != nil {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
@@ -24,6 +25,9 @@ func (s *Store) Reconcile(ctx context.Context, t fleet.TypeInfo, sc Scope, id st
 		if l.row.Paused {
 			return fleet.Errorf(fleet.Conflict, "%s is paused; set paused to false instead, which reconciles it as well", l.title())
 		}
+		if err := s.involved(l, adapters); err != nil {
+			return err
+		}
 		l, n, err := l.again(ctx, adapters)
 		if err != nil {
 			return err
@@ -43,6 +47,23 @@ func (s *Store) Reconcile(ctx context.Context, t fleet.TypeInfo, sc Scope, id st
 	s.log.InfoContext(ctx, "reconcile requested", "cluster", id, "adapters", adapters)
 	s.phaseChanged(ctx, id, before, out.Status.Phase)
 	return out, nil
+}
+
+// involved refuses names of adapters that have nothing to do with l: no such
+// one is required, and none reported.
+func (s *Store) involved(l locked, named []string) error {
+	there := slices.Clone(s.required[l.tx.info.Type])
+	for _, a := range l.Resource.Status.Adapters {
+		there = append(there, a.AdapterName)
+	}
+	slices.Sort(there)
+	there = slices.Compact(there)
+	for _, name := range named {
+		if !slices.Contains(there, name) {
+			return invalid("adapter", "%q is neither required nor has it reported; there are %s", name, strings.Join(there, ", "))
+		}
+	}
+	return nil
 }
 
 // afresh chooses the adapters of r that shall begin another attempt.

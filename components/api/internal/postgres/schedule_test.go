@@ -117,7 +117,9 @@ func TestReconcileBeginsAnotherAttempt(t *testing.T) {
 	}
 	report(t, s, c.id, fleet.NewReport{AdapterName: "dns", Phase: complete, Attempt: 4})
 	report(t, s, c.id, fleet.NewReport{AdapterName: "extra", Phase: failed})
-	if r = again(c, "dns", "unheard-of"); !slices.Equal(asked(r), []string{"dns", "validation"}) {
+	_, err := s.Reconcile(t.Context(), c.t, all, c.id, []string{"dns", "unheard-of"})
+	wantCode(t, err, fleet.Invalid)
+	if r = again(c, "dns"); !slices.Equal(asked(r), []string{"dns", "validation"}) {
 		t.Errorf("by name: %v", asked(r))
 	}
 	version := r.ResourceVersion

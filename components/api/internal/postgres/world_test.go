@@ -182,7 +182,7 @@ func (w *world) reconcile() {
 	m := w.any()
 	var named []string
 	if w.r.IntN(2) == 0 {
-		named = []string{pickOne(w.r, required)}
+		named = []string{pickOne(w.r, m.required)}
 	}
 	_, err := w.s.Reconcile(w.t.Context(), w.kind, all, m.id, named)
 	if m.paused {

@@ -10,11 +10,9 @@ import (
 
 // register stores what one instance of an adapter says of itself.
 func (s *server) register(w http.ResponseWriter, req *http.Request) error {
-	name, err := s.adapterName(req)
-	if err != nil {
-		return err
-	}
-	if err := readQuery(req).done(); err != nil {
+	q := readQuery(req)
+	name := s.named(q, req, "Name")
+	if err := q.done(); err != nil {
 		return err
 	}
 	if !auth.FromContext(req.Context()).MayRegisterAs(name) {
@@ -39,25 +37,10 @@ func (s *server) register(w http.ResponseWriter, req *http.Request) error {
 	return answer(w, http.StatusOK, out)
 }
 
-// adapterName is the name in the path. What cannot be one is not found.
-func (s *server) adapterName(req *http.Request) (string, error) {
-	name := element(req, "name")
-	quoted, err := encode(name)
-	if err == nil {
-		err = s.Schemas.Judge("Name", "", quoted)
-	}
-	if err != nil {
-		return "", fleet.Errorf(fleet.NotFound, "no adapter can have this name")
-	}
-	return name, nil
-}
-
 func (s *server) adapter(w http.ResponseWriter, req *http.Request) error {
-	name, err := s.adapterName(req)
-	if err != nil {
-		return err
-	}
-	if err := readQuery(req).done(); err != nil {
+	q := readQuery(req)
+	name := s.named(q, req, "Name")
+	if err := q.done(); err != nil {
 		return err
 	}
 	out, err := s.Store.Adapter(req.Context(), name)
@@ -79,11 +62,8 @@ func (s *server) adapters(w http.ResponseWriter, req *http.Request) error {
 }
 
 func (s *server) unregister(w http.ResponseWriter, req *http.Request) error {
-	name, err := s.adapterName(req)
-	if err != nil {
-		return err
-	}
 	q := readQuery(req)
+	name := s.named(q, req, "Name")
 	instance, given := q.text("instance")
 	if given {
 		quoted, err := encode(instance)

@@ -147,7 +147,7 @@ func TestTheAuditTellsUsersFromWorkloads(t *testing.T) {
 	id := a.ask("POST", "/v1/clusters", `{"name":"prod-1"}`)["id"].(string)
 	writes := map[string]request{
 		"report clusters prod-1": {method: "POST", path: "/v1/clusters/" + id + "/statuses", body: `{"adapter_name":"` + own + `","phase":"Running"}`},
-		"update adapters " + own: {method: "PUT", path: "/v1/adapters/" + own, body: `{"instance":"x","resourceTypes":["clusters"]}`},
+		"update adapters " + own: {method: "PUT", path: "/v1/adapters/" + own, body: `{"instance":"r/n/x","resourceTypes":["clusters"]}`},
 		"update shards " + own: {method: "PUT", path: "/v1/shards/" + own,
 			body: `{"holder":"h","resourceType":"clusters","selector":"","backoffNotReady":"1s","backoffReady":"1s","pollInterval":"5s"}`},
 	}

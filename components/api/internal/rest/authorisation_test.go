@@ -44,7 +44,7 @@ var matrix = map[string]call{
 	"listNodePoolStatuses": {}, "createNodePoolStatus": {body: report},
 	"getNodePoolStatus": {}, "patchNodePoolStatus": {body: `{"message":"corrected"}`}, "deleteNodePoolStatus": {},
 
-	"listAdapters": {}, "getAdapter": {}, "registerAdapter": {body: `{"instance":"i","resourceTypes":["clusters"]}`, allAdmin: true}, "unregisterAdapter": {},
+	"listAdapters": {}, "getAdapter": {}, "registerAdapter": {body: `{"instance":"r/n/i","resourceTypes":["clusters"]}`, allAdmin: true}, "unregisterAdapter": {},
 
 	"listShards": {}, "getCoverage": {query: "resourceType=clusters"}, "getShard": {}, "releaseShard": {query: "holder=h"},
 	"holdShard": {body: `{"holder":"h","resourceType":"clusters","selector":"","backoffNotReady":"10s","backoffReady":"30m","pollInterval":"5s"}`},

@@ -113,8 +113,8 @@ func (m *malformed) parameter(what, path string, base request, p object) {
 		switch p["in"] {
 		case "path":
 			r.path, right = m.at(path, name, text), []int{404}
-			if base.method == "PUT" {
-				right = []int{404, 422}
+			if name == "name" { // not an id: the caller chooses it
+				right = []int{404, 400}
 			}
 		case "header":
 			if strings.ContainsAny(text, "\x00\n") {

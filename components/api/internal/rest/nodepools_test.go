@@ -155,6 +155,24 @@ func TestReconcileAndPauseOverHTTP(t *testing.T) {
 	want[any](b, 202, "DELETE", c.Href, "")
 }
 
+func TestWhatCannotBeMeantIsRefused(t *testing.T) {
+	b := newBed(t)
+	c := b.create("a", "")
+	hold := func(poll string) string {
+		return `{"holder":"h","resourceType":"clusters","selector":"","backoffNotReady":"1s","backoffReady":"1s","pollInterval":"` + poll + `"}`
+	}
+	b.problem(422, "PUT", "/v1/shards/s", hold("0s"), "/pollInterval")
+	b.problem(422, "PUT", "/v1/shards/s", hold("2h"), "/pollInterval")
+	want[any](b, 200, "PUT", "/v1/shards/s", hold("10ms"))
+	b.problem(400, "PUT", "/v1/shards/S_x", hold("5s"), "name")
+	b.problem(400, "GET", "/v1/shards/S_x", "", "name")
+	b.problem(400, "DELETE", "/v1/shards/S_x?holder=h", "", "name")
+	b.problem(422, "POST", c.Href+"/statuses", `{"adapter_name":"dns","phase":"Running","retry_after":"721h"}`, "/retry_after")
+	want[any](b, 201, "POST", c.Href+"/statuses", `{"adapter_name":"extra","phase":"Running","retry_after":"720h"}`)
+	b.problem(422, "POST", c.Href+"/reconcile?adapter=nosuch", "", "adapter", "dns, extra, validation")
+	want[any](b, 202, "POST", c.Href+"/reconcile?adapter=extra", "")
+}
+
 func TestAdaptersRegister(t *testing.T) {
 	b := newBed(t)
 	at := "/v1/adapters/dns"
@@ -163,7 +181,7 @@ func TestAdaptersRegister(t *testing.T) {
 	if !got.HasDeletion || len(got.Instances) != 1 || got.Instances[0].DeadLetters.Count != 2 || len(got.RequiredFor) != 1 {
 		t.Errorf("%+v", got)
 	}
-	want[any](b, 200, "PUT", at, `{"instance":"second","resourceTypes":["nodepools"]}`)
+	want[any](b, 200, "PUT", at, `{"instance":"us-east/default/second","resourceTypes":["nodepools"]}`)
 	if got = want[fleet.Adapter](b, 200, "GET", at, ""); len(got.Instances) != 2 || len(got.ResourceTypes) != 2 {
 		t.Errorf("%+v", got)
 	}
@@ -171,12 +189,15 @@ func TestAdaptersRegister(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	b.problem(422, "PUT", at, `{"instance":"","resourceTypes":[],"dependencies":["A"],"extra":1}`, "/instance", "/resourceTypes", "/dependencies/0", "/extra")
-	b.problem(422, "PUT", at, `{"instance":"a","resourceTypes":["clusters"],"dependencies":["dns"]}`, "itself")
-	b.problem(422, "PUT", at, `{"instance":"a","resourceTypes":["things"]}`, "/resourceTypes/0")
-	b.problem(404, "PUT", "/v1/adapters/a..b", `{"instance":"a","resourceTypes":["clusters"]}`)
+	b.problem(422, "PUT", at, `{"instance":"a/b/c","resourceTypes":["clusters"],"dependencies":["dns"]}`, "itself")
+	b.problem(422, "PUT", at, `{"instance":"a/b/c","resourceTypes":["things"]}`, "/resourceTypes/0")
+	b.problem(422, "PUT", at, `{"instance":"x","resourceTypes":["clusters"]}`, "/instance")
+	b.problem(400, "GET", "/v1/adapters/a..b", "", "name")
+	b.problem(400, "DELETE", "/v1/adapters/a..b", "", "name")
+	b.problem(400, "PUT", "/v1/adapters/a..b", `{"instance":"a/b/c","resourceTypes":["clusters"]}`)
 	b.problem(404, "GET", "/v1/adapters/nobody", "")
 	b.problem(400, "DELETE", at+"?instance=", "", "instance")
-	want[any](b, 204, "DELETE", at+"?instance=second", "")
+	want[any](b, 204, "DELETE", at+"?instance=us-east/default/second", "")
 	want[any](b, 204, "DELETE", at, "")
 	want[any](b, 404, "DELETE", at, "")
 }

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -178,18 +177,17 @@ func element(r *http.Request, name string) string {
 	return text
 }
 
-// named is the {name} of a path, and what is wrong with it.
-func (s *server) named(r *http.Request) (string, []fleet.Problem) {
-	name := mux.Vars(r)["name"]
-	q := &query{} // gathers problems
-	quoted, err := json.Marshal(name)
+// named reads the name in the path, which must satisfy the named schema.
+func (s *server) named(q *query, r *http.Request, schema string) string {
+	name := element(r, "name")
+	quoted, err := encode(name)
 	if err == nil {
-		err = s.Schemas.Judge("ConfigName", "", quoted)
+		err = s.Schemas.Judge(schema, "", quoted)
 	}
 	if err != nil {
 		q.blame("name", err)
 	}
-	return name, q.problems
+	return name
 }
 
 func (s *server) contract(w http.ResponseWriter, r *http.Request) error {

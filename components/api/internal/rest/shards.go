@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"fmt"
 	"net/http"
 	"regexp"
 	"time"
@@ -12,8 +13,10 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// maxPollInterval bounds how long a holder that died keeps its shard.
-const maxPollInterval = time.Hour
+const (
+	minPollInterval = 10 * time.Millisecond // as for SentinelConfigs
+	maxPollInterval = time.Hour             // bounds how long a holder that died keeps its shard
+)
 
 var holderName = regexp.MustCompile(`^[!-~]{1,253}$`) // as the contract's ShardHold says
 
@@ -39,10 +42,10 @@ func mayHold(req *http.Request, name string) error {
 	return nil
 }
 
-func noShard(name string) error { return fleet.Errorf(fleet.NotFound, "there is no shard %q", name) }
-
 func (s *server) holdShard(w http.ResponseWriter, req *http.Request) error {
-	if err := readQuery(req).done(); err != nil {
+	q := readQuery(req)
+	name := s.named(q, req, "ConfigName")
+	if err := q.done(); err != nil {
 		return err
 	}
 	body, err := readBody(w, req, plainJSON)
@@ -53,8 +56,7 @@ func (s *server) holdShard(w http.ResponseWriter, req *http.Request) error {
 	if err := s.Schemas.Decode("ShardHold", body, &in); err != nil {
 		return err
 	}
-	name, problems := s.named(req)
-	shard, err := newShard(in, problems)
+	shard, err := newShard(in)
 	if err != nil {
 		return err
 	}
@@ -69,9 +71,9 @@ func (s *server) holdShard(w http.ResponseWriter, req *http.Request) error {
 }
 
 // newShard reads what the schema has let pass, and judges what it cannot.
-func newShard(in fleet.NewShard, problems []fleet.Problem) (postgres.NewShard, error) {
+func newShard(in fleet.NewShard) (postgres.NewShard, error) {
 	out := postgres.NewShard{Holder: in.Holder, Type: in.ResourceType, Selector: in.Selector}
-	q := &query{problems: problems}
+	q := &query{} // gathers problems
 	var err error
 	if _, err := selector.Parse(in.Selector); err != nil {
 		q.blame("/selector", err)
@@ -84,8 +86,8 @@ func newShard(in fleet.NewShard, problems []fleet.Problem) (postgres.NewShard, e
 			return out, err
 		}
 	}
-	if out.PollInterval > maxPollInterval {
-		q.bad("/pollInterval", "must be at most "+maxPollInterval.String())
+	if out.PollInterval < minPollInterval || out.PollInterval > maxPollInterval {
+		q.bad("/pollInterval", fmt.Sprintf("must be at least %s and at most %s", minPollInterval, maxPollInterval))
 	}
 	if len(q.problems) > 0 {
 		return out, &fleet.Error{Code: fleet.Invalid, Detail: "the shard breaks a rule of the API's contract", Problems: q.problems}
@@ -113,12 +115,10 @@ func (s *server) shards(w http.ResponseWriter, req *http.Request) error {
 }
 
 func (s *server) shard(w http.ResponseWriter, req *http.Request) error {
-	if err := readQuery(req).done(); err != nil {
+	q := readQuery(req)
+	name := s.named(q, req, "ConfigName")
+	if err := q.done(); err != nil {
 		return err
-	}
-	name, problems := s.named(req)
-	if len(problems) > 0 {
-		return noShard(name)
 	}
 	out, err := s.Store.Shard(req.Context(), name)
 	if err != nil {
@@ -157,6 +157,7 @@ func (s *server) count(req *http.Request, shards []fleet.Shard) error {
 
 func (s *server) releaseShard(w http.ResponseWriter, req *http.Request) error {
 	q := readQuery(req)
+	name := s.named(q, req, "ConfigName")
 	holder, given := q.text("holder")
 	if given && !holderName.MatchString(holder) {
 		q.bad("holder", "must be 1 to 253 visible ASCII characters without spaces")
@@ -164,10 +165,6 @@ func (s *server) releaseShard(w http.ResponseWriter, req *http.Request) error {
 	q.required(given || auth.FromContext(req.Context()).Role == auth.Admin, "holder", "unless you are an admin")
 	if err := q.done(); err != nil {
 		return err
-	}
-	name, problems := s.named(req)
-	if len(problems) > 0 {
-		return noShard(name)
 	}
 	if err := mayHold(req, name); err != nil {
 		return err
