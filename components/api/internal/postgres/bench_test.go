@@ -78,7 +78,9 @@ func BenchmarkDue(b *testing.B) {
 		maxAgainstBare, maxAgainstSmall, report.String())
 }
 
-const benchDue = 1000
+// benchDue is most of what a region of the small fleet has. The descents of a
+// tree that is one level higher cost the same few pages however many are due.
+const benchDue = 2000
 
 // populate makes a fleet of four regions, one resource in ten not ready, in
 // which benchDue resources of one region have been silent for some minutes.
@@ -131,13 +133,13 @@ func measure(b *testing.B, s *Store) (bare, due, none cost) {
 	}
 	for range 7 {
 		var out string
-		if err := s.due.GetContext(b.Context(), &out, bareSQL, "region-1", false, at.Add(-half.NotReady), MaxLimit+1); err != nil {
+		if err := s.due.GetContext(b.Context(), &out, bareSQL, "region-1", false, at.Add(-half.NotReady), benchDue+1); err != nil {
 			b.Fatal(err)
 		}
 		bare = least(b, bare, out)
-		_, out = explain(b, s, DueQuery{Selector: selector, Backoff: half, Woken: true, Expired: true}, MaxLimit+1)
+		_, out = explain(b, s, DueQuery{Selector: selector, Backoff: half, Woken: true, Expired: true}, benchDue+1)
 		due = least(b, due, out)
-		_, out = explain(b, s, DueQuery{Selector: selector, Backoff: day, Woken: true, Expired: true}, MaxLimit+1)
+		_, out = explain(b, s, DueQuery{Selector: selector, Backoff: day, Woken: true, Expired: true}, benchDue+1)
 		none = least(b, none, out)
 	}
 	return bare, due, none
