@@ -170,7 +170,7 @@ func TestNoCredentialIsEverSaid(t *testing.T) {
 		"another type":               `{"auths":{"registry.example.com":"` + secret + `"}}`,
 		"an auth that is no base64":  `{"auths":{"registry.example.com":{"auth":"` + secret + `"}}}`,
 		"a registry with a password": `{"auths":{"user:` + secret + `@registry.example.com":{"auth":"` + encoded + `"}}}`,
-		"a number for a credential":  `{"auths":{"registry.example.com":{"auth":7353,"password":"` + secret + `"}}}`,
+		"a number for a credential":  `{"auths":{"registry.example.com":{"auth":735319026481,"password":"` + secret + `"}}}`,
 		"an unknown key":             `{"` + secret + `":1,"auths":{"registry.example.com":{"auth":"` + encoded + `"}}}`,
 		"auths that are a secret":    `{"auths":"` + secret + `"}`,
 	} {
@@ -190,7 +190,7 @@ func TestNoCredentialIsEverSaid(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, said := range []string{string(end), log.String()} {
-				if said == "" || strings.Contains(said, secret) || strings.Contains(said, encoded) || strings.Contains(said, "7353") {
+				if said == "" || strings.Contains(said, secret) || strings.Contains(said, encoded) || strings.Contains(said, "735319026481") {
 					t.Errorf("exit code %d: %s", code, said)
 				}
 			}
