@@ -5,17 +5,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
+
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/exit"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// ModeCreate is the mode of jobs that bring a cluster to its desired state.
-const ModeCreate = "create"
+// Modes of a job.
+const (
+	ModeCreate = "create" // bring the resource to its desired state
+	ModeDelete = "delete" // undo that
+	ModeCheck  = "check"  // look again, put back what drifted and renew what expires
+)
 
 // Input is everything that a job depends on, but for its files.
 type Input struct {
@@ -24,30 +32,43 @@ type Input struct {
 	Dependencies map[string]json.RawMessage // job kind -> data that it returned for this generation
 	Generation   int64
 	Attempt      int
-	Mode         string // ModeCreate
+	Mode         string    // ModeCreate, ModeDelete or ModeCheck
+	Plan         io.Writer // nil = do it; else change nothing and only say here, for people, what would be done
 	Config       Config
 	Log          *slog.Logger // nil = nowhere
 }
 
-// Result is what a job that succeeded says.
+// Result is what a job says.
 type Result struct {
 	Message string          // for people, one line
-	Data    json.RawMessage // an object, for the jobs that depend on this one
+	Data    json.RawMessage // an object, for the jobs that depend on this one; of a job that failed, what is wrong
 }
 
-// job is one kind: it returns its message and its data.
+// job is one mode of a kind: it returns its message and its data.
 type job func(context.Context, Input) (string, any, error)
 
-// kinds are the jobs in the order in which a cluster needs them.
-func kinds() []struct {
-	name string
-	run  job
-} {
-	return []struct {
-		name string
-		run  job
-	}{
-		{"validation", validate}, {"dns", nameHosts}, {"placement", place}, {"pullsecret", credential}, {"hypershift", describe},
+// kind is one of the jobs.
+type kind struct {
+	name                  string
+	pools                 bool // it knows node pools
+	create, remove, check job
+	commands              []func() *cobra.Command // besides running the job
+}
+
+// modes are what a kind does in each mode.
+func (k kind) modes() map[string]job {
+	return map[string]job{ModeCreate: k.create, ModeDelete: k.remove, ModeCheck: k.check}
+}
+
+// kinds are the jobs in the order in which a cluster needs them. To check is to
+// create again, because a second run changes exactly what is not as it should be.
+func kinds() []kind {
+	return []kind{
+		{name: "validation", pools: true, create: validate, check: validate, remove: forget},
+		{name: "dns", create: nameHosts, check: nameHosts, remove: unnameHosts},
+		{name: "placement", create: place, check: place, remove: free},
+		{name: "pullsecret", create: credential, check: credential, remove: discredit},
+		{name: "hypershift", pools: true, create: describe, check: describe, remove: undescribe},
 	}
 }
 
@@ -68,7 +89,8 @@ var (
 )
 
 // Run runs one job. An error's text is for the cluster's owner, on one line; it
-// names everything that is wrong.
+// names everything that is wrong, and [ExitCode] says whether trying again may
+// help. The result of a failure has data only.
 func Run(ctx context.Context, kind string, in Input) (Result, error) {
 	result, err := run(ctx, kind, in)
 	if err == nil {
@@ -77,13 +99,17 @@ func Run(ctx context.Context, kind string, in Input) (Result, error) {
 	if ctx.Err() != nil {
 		return Result{}, fmt.Errorf("stopped before its end: %w", ctx.Err())
 	}
-	return Result{}, oneLine{err}
+	return Result{Data: result.Data}, oneLine{err}
 }
 
-func run(ctx context.Context, kind string, in Input) (Result, error) {
-	at := slices.Index(Kinds(), kind)
-	if at < 0 {
-		return Result{}, fmt.Errorf("there is no job %q; there are %s", kind, strings.Join(Kinds(), ", "))
+// ExitCode is the exit code of a job's process: 0 = done, 1 = failed for good,
+// 75 = try again.
+func ExitCode(err error) int { return exit.Code(err) }
+
+func run(ctx context.Context, name string, in Input) (Result, error) {
+	k, err := kindOf(name)
+	if err != nil {
+		return Result{}, err
 	}
 	if in.Cluster.Tenant == "" {
 		in.Cluster.Tenant = "default"
@@ -95,36 +121,56 @@ func run(ctx context.Context, kind string, in Input) (Result, error) {
 		pool := *in.NodePool
 		pool.Spec, in.NodePool = json.RawMessage("{}"), &pool
 	}
-	if err := errors.Join(in.check(kind), in.Config.Validate(), ctx.Err()); err != nil {
+	if err := errors.Join(in.check(k), in.Config.Validate(), ctx.Err()); err != nil {
 		return Result{}, err
 	}
 	log := in.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	log = log.With("adapter", kind, "cluster", in.Cluster.ID)
+	log = log.With("adapter", k.name, "cluster", in.Cluster.ID)
 	if in.NodePool != nil {
 		log = log.With("nodepool", in.NodePool.ID)
 	}
-	log.Debug("job started", "generation", in.Generation, "attempt", in.Attempt)
-	message, data, err := kinds()[at].run(ctx, in)
+	log.Debug("job started", "mode", in.Mode, "generation", in.Generation, "attempt", in.Attempt)
+	message, data, err := k.modes()[in.Mode](ctx, in)
 	if err != nil {
 		log.Info("job failed", "err", err)
-		return Result{}, err
+		data = nil
+		if detailed, ok := errors.AsType[interface {
+			error
+			Data() any
+		}](err); ok {
+			data = detailed.Data()
+		}
+	} else {
+		log.Debug("job succeeded", "message", message)
 	}
-	text, err := json.Marshal(data)
-	if err != nil {
-		return Result{}, fmt.Errorf("encode the data of %s: %w", kind, err)
+	result := Result{Message: message}
+	if data != nil {
+		text, encodeErr := json.Marshal(data)
+		if encodeErr != nil {
+			return Result{}, fmt.Errorf("encode the data of %s: %w", k.name, encodeErr)
+		}
+		result.Data = text
 	}
-	log.Debug("job succeeded", "message", message)
-	return Result{Message: message, Data: text}, nil
+	return result, err
+}
+
+func kindOf(name string) (kind, error) {
+	all := kinds()
+	at := slices.IndexFunc(all, func(k kind) bool { return k.name == name })
+	if at < 0 {
+		return kind{}, fmt.Errorf("there is no job %q; there are %s", name, strings.Join(Kinds(), ", "))
+	}
+	return all[at], nil
 }
 
 // check refuses what would make a path or a manifest that is not ours.
-func (in Input) check(kind string) error {
+func (in Input) check(k kind) error {
 	var problems []error
-	if in.Mode != ModeCreate {
-		problems = append(problems, fmt.Errorf("mode %q: %s knows only %q", in.Mode, kind, ModeCreate))
+	if k.modes()[in.Mode] == nil {
+		problems = append(problems, fmt.Errorf("mode %q: want %s, %s or %s", in.Mode, ModeCreate, ModeDelete, ModeCheck))
 	}
 	if !idForm.MatchString(in.Cluster.ID) {
 		problems = append(problems, fmt.Errorf("cluster id %q: want a UUID", in.Cluster.ID))
@@ -133,7 +179,7 @@ func (in Input) check(kind string) error {
 		problems = append(problems, fmt.Errorf("cluster name %q: want at most 63 lower-case letters, digits and dashes", in.Cluster.Name))
 	}
 	if in.NodePool != nil {
-		problems = append(problems, in.checkPool(kind))
+		problems = append(problems, in.checkPool(k))
 	}
 	if !tenantForm.MatchString(in.Cluster.Tenant) {
 		problems = append(problems, fmt.Errorf("tenant %q: want at most 32 lower-case letters, digits and dashes", in.Cluster.Tenant))
@@ -141,13 +187,10 @@ func (in Input) check(kind string) error {
 	return errors.Join(problems...)
 }
 
-// poolKinds are the jobs that know node pools.
-var poolKinds = []string{"validation", "hypershift"}
-
-func (in Input) checkPool(kind string) error {
+func (in Input) checkPool(k kind) error {
 	var problems []error
-	if !slices.Contains(poolKinds, kind) {
-		problems = append(problems, fmt.Errorf("%s has nothing to do for a node pool; %s have", kind, strings.Join(poolKinds, " and ")))
+	if !k.pools {
+		problems = append(problems, fmt.Errorf("%s has nothing to do for a node pool", k.name))
 	}
 	if !idForm.MatchString(in.NodePool.ID) {
 		problems = append(problems, fmt.Errorf("node pool id %q: want a UUID", in.NodePool.ID))

@@ -251,7 +251,7 @@ func TestBadInputIsRefusedWithEveryProblem(t *testing.T) {
 		want   []string
 	}{
 		"an unknown kind":             {"nonsense", func(*Input) {}, []string{`no job "nonsense"; there are validation, dns, placement, pullsecret, hypershift`}},
-		"another mode":                {"dns", func(in *Input) { in.Mode = "delete" }, []string{`mode "delete": dns knows only "create"`}},
+		"another mode":                {"dns", func(in *Input) { in.Mode = "mend" }, []string{`mode "mend"`}},
 		"an id that leads elsewhere":  {"validation", func(in *Input) { in.Cluster.ID = "../../etc/passwd" }, []string{"want a UUID"}},
 		"a name that leads elsewhere": {"dns", func(in *Input) { in.Cluster.Name = "a/b" }, []string{`cluster name "a/b"`}},
 		"a base domain that leads elsewhere": {"dns", func(in *Input) { in.Cluster.Spec = json.RawMessage(`{"dns":{"baseDomain":"../x"}}`) },

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -75,7 +76,7 @@ func TestAJobRunsWithWhatItsManifestGives(t *testing.T) {
 	end := filepath.Join(dir, "end")
 	env["INPUT_DIR"], env["OUTPUT_DIR"], env["TERMINATION_LOG"] = dir, filepath.Join(dir, "output"), end
 	var stderr bytes.Buffer
-	if code := Main(t.Context(), env["ADAPTER"], func(name string) string { return env[name] }, &stderr); code != 0 {
+	if code := Main(t.Context(), env["ADAPTER"], Process{nil, func(name string) string { return env[name] }, io.Discard, &stderr}); code != 0 {
 		t.Errorf("the job of the golden file exits %d: %s", code, stderr.String())
 	}
 }

@@ -2,18 +2,15 @@ package jobs
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/hyperfleet/hyperfleet/libs/service"
 )
 
 // maxTermination is how much of a termination log Kubernetes reads, in bytes.
@@ -34,35 +31,6 @@ const (
 	terminationLog = "/dev/termination-log"
 )
 
-// Main runs one job as a process of its own and returns its exit code. Its
-// input is as the adapters give it to their Jobs: CLUSTER_ID, GENERATION,
-// ATTEMPT, ADAPTER and MODE in the environment (RESOURCE_TYPE and RESOURCE_ID
-// too, for a pool); cluster.json, nodepool.json and dependencies.json in a directory. INPUT_DIR, OUTPUT_DIR and TERMINATION_LOG
-// name other places than a pod's. The end goes to the termination log, as
-// {"message":…,"data":{…}}, and the message of a failure to stderr too.
-func Main(ctx context.Context, kind string, getenv func(string) string, stderr io.Writer) int {
-	code := 0
-	var end ended
-	result, err := process(ctx, kind, getenv, stderr)
-	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", kind, err)
-		end.Message, code = err.Error(), 1
-	} else {
-		end = ended(result)
-	}
-	text, err := end.fit(maxTermination)
-	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", kind, err)
-		code = 1
-	}
-	// Kubernetes mounts the log as a file that cannot be replaced, only written.
-	if err := os.WriteFile(cmp.Or(getenv("TERMINATION_LOG"), terminationLog), text, 0o600); err != nil { //nolint:gosec // the operator names the file
-		fmt.Fprintf(stderr, "%s: write the termination log: %v\n", kind, err)
-		code = 1
-	}
-	return code
-}
-
 // fit encodes e in at most limit bytes by cutting its message. Data that does
 // not fit is an error, and the text then says so.
 func (e ended) fit(limit int) ([]byte, error) {
@@ -82,19 +50,6 @@ func (e ended) fit(limit int) ([]byte, error) {
 		}
 		e.Message = cut(e.Message, len(e.Message)-over)
 	}
-}
-
-func process(ctx context.Context, kind string, getenv func(string) string, stderr io.Writer) (Result, error) {
-	log, err := service.NewLogger(stderr, cmp.Or(getenv("LOG_LEVEL"), "info"), "json")
-	if err != nil {
-		return Result{}, err
-	}
-	in, err := readInput(kind, getenv)
-	if err != nil {
-		return Result{}, oneLine{err}
-	}
-	in.Log = log
-	return Run(ctx, kind, in)
 }
 
 // readInput gathers a job's input. The error names everything that is wrong.

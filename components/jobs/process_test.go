@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +21,7 @@ const asJob = "HYPERFLEET_TEST_JOB"
 
 func TestMain(m *testing.M) {
 	if kind := os.Getenv(asJob); kind != "" {
-		os.Exit(Main(context.Background(), kind, os.Getenv, os.Stderr))
+		os.Exit(Main(context.Background(), kind, Process{nil, os.Getenv, os.Stdout, os.Stderr}))
 	}
 	os.Exit(m.Run())
 }
@@ -107,7 +108,7 @@ func TestAProcessThatFailsLeavesItsMessage(t *testing.T) {
 			writePool(t, env, `{"id":"01900000-0000-7000-8000-000000000002","name":"extra","generation":1,"spec":{"replicas":-1}}`)
 		}, []string{"replicas-in-range at /replicas"}},
 		"a resource that is neither": {func(env map[string]string) { env["RESOURCE_TYPE"] = "hosts" }, []string{`RESOURCE_TYPE is "hosts"`}},
-		"a mode that there is not":   {func(env map[string]string) { env["MODE"] = "check" }, []string{`mode "check"`}},
+		"a mode that there is not":   {func(env map[string]string) { env["MODE"] = "mend" }, []string{`mode "mend": want create, delete or check`}},
 		"no input at all": {func(env map[string]string) {
 			env["GENERATION"] = ""
 			env["INPUT_DIR"] = filepath.Join(env["INPUT_DIR"], "absent")
@@ -117,18 +118,21 @@ func TestAProcessThatFailsLeavesItsMessage(t *testing.T) {
 			env := prepared(t, "validation", example(t), t.TempDir())
 			c.change(env)
 			var stderr bytes.Buffer
-			code := Main(t.Context(), "validation", func(k string) string { return env[k] }, &stderr)
+			code := Main(t.Context(), "validation", Process{nil, func(k string) string { return env[k] }, io.Discard, &stderr})
 			text, err := os.ReadFile(env["TERMINATION_LOG"])
 			if err != nil || code != 1 {
 				t.Fatalf("exit code %d, %v", code, err)
 			}
-			var end map[string]string
-			if err := json.Unmarshal(text, &end); err != nil || len(end) != 1 {
+			var end ended
+			if err := json.Unmarshal(text, &end); err != nil {
 				t.Errorf("termination log %s: %v", text, err)
 			}
+			if violated := strings.Contains(end.Message, "violated"); violated != strings.Contains(string(end.Data), `"violations":[{"policy":"`) {
+				t.Errorf("data %s of %q", end.Data, end.Message)
+			}
 			for _, want := range c.want {
-				if !strings.Contains(end["message"], want) || !strings.Contains(stderr.String(), want) {
-					t.Errorf("%q is not in %q and %q", want, end["message"], &stderr)
+				if !strings.Contains(end.Message, want) || !strings.Contains(stderr.String(), want) {
+					t.Errorf("%q is not in %q and %q", want, end.Message, &stderr)
 				}
 			}
 		})
@@ -184,7 +188,7 @@ func TestNoCredentialIsEverSaid(t *testing.T) {
 				t.Fatal(err)
 			}
 			var log bytes.Buffer
-			code := Main(t.Context(), "pullsecret", func(k string) string { return env[k] }, &log)
+			code := Main(t.Context(), "pullsecret", Process{nil, func(k string) string { return env[k] }, io.Discard, &log})
 			end, err := os.ReadFile(env["TERMINATION_LOG"])
 			if err != nil {
 				t.Fatal(err)

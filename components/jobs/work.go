@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/disk"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/dns"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/hypershift"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/manifest"
@@ -26,8 +27,19 @@ func validate(ctx context.Context, in Input) (string, any, error) {
 		return "", nil, err
 	}
 	return validation.Run(ctx, policies, validation.Subject{Cluster: in.Cluster, NodePool: in.NodePool},
-		in.Config.artefact("validation", in.resourceID()+".json"))
+		in.verdict(), in.files())
 }
+
+// forget removes the verdict. Nothing else is left of a validation.
+func forget(_ context.Context, in Input) (string, any, error) {
+	_, err := in.files().Remove(in.verdict())
+	return "nothing is left to undo", nil, err
+}
+
+func (in Input) verdict() string { return in.Config.artefact("validation", in.resourceID()+".json") }
+
+// files are how the job changes files.
+func (in Input) files() disk.Files { return disk.Files{Plan: in.Plan} }
 
 func place(ctx context.Context, in Input) (string, any, error) {
 	name, text, err := shippedOr(in.Config.InventoryFile, placement.Default)
@@ -38,13 +50,46 @@ func place(ctx context.Context, in Input) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	return placement.Run(ctx, inventory, in.Cluster, in.Config.artefact("placement", "assignments.json"))
+	return placement.Run(ctx, inventory, in.Cluster, in.assignments(), in.files())
 }
+
+func free(ctx context.Context, in Input) (string, any, error) {
+	message, err := placement.Release(ctx, in.Cluster.ID, in.assignments(), in.files())
+	return message, nil, err
+}
+
+func (in Input) assignments() string { return in.Config.artefact("placement", "assignments.json") }
 
 // defaultTTL is that of records of clusters whose spec has none, in seconds.
 const defaultTTL = 300
 
 func nameHosts(ctx context.Context, in Input) (string, any, error) {
+	n, err := in.names()
+	if err != nil {
+		return "", nil, err
+	}
+	o := in.dns()
+	zone, err := dns.Run(ctx, n, o)
+	if err != nil {
+		return "", nil, err
+	}
+	return n.API() + " and " + n.Ingress() + " lead to the cluster, with a certificate", dns.Data{BaseDomain: n.BaseDomain,
+		APIHost: n.API(), IngressHost: n.Ingress(), ZoneFile: in.Config.shown(zone), CertificateSecret: o.Secret.Name}, nil
+}
+
+// unnameHosts finds the records by the cluster's id: the names may be of an
+// earlier spec.
+func unnameHosts(ctx context.Context, in Input) (string, any, error) {
+	return "the records and the certificate are removed", nil, dns.Remove(ctx, dns.Names{Cluster: in.Cluster.ID}, in.dns())
+}
+
+func (in Input) dns() dns.Options {
+	return dns.Options{ZoneDir: in.Config.ZoneDir, AuthorityDir: in.Config.CADir, NameServer: in.Config.NameServer, Now: time.Now(),
+		SecretPath: in.Config.artefact("tls", in.Cluster.ID+".yaml"), Secret: in.meta("-tls"), Files: in.files()}
+}
+
+// names are what the cluster's spec says it is called.
+func (in Input) names() (dns.Names, error) {
 	var spec struct {
 		DNS struct {
 			BaseDomain string  `json:"baseDomain"`
@@ -52,7 +97,7 @@ func nameHosts(ctx context.Context, in Input) (string, any, error) {
 		} `json:"dns"`
 	}
 	if err := json.Unmarshal(in.Cluster.Spec, &spec); err != nil {
-		return "", nil, fmt.Errorf("read spec: %w", err)
+		return dns.Names{}, fmt.Errorf("read spec: %w", err)
 	}
 	n := dns.Names{Cluster: in.Cluster.ID, Tenant: in.Cluster.Tenant, Name: in.Cluster.Name,
 		BaseDomain: strings.TrimSuffix(strings.ToLower(spec.DNS.BaseDomain), "."),
@@ -61,19 +106,12 @@ func nameHosts(ctx context.Context, in Input) (string, any, error) {
 		n.BaseDomain = in.Config.BaseDomain
 	}
 	if !domainForm.MatchString(n.BaseDomain) {
-		return "", nil, fmt.Errorf("dns.baseDomain %q: want a domain such as clusters.example.com", n.BaseDomain)
+		return dns.Names{}, fmt.Errorf("dns.baseDomain %q: want a domain such as clusters.example.com", n.BaseDomain)
 	}
 	if spec.DNS.TTL != nil {
 		n.TTL = *spec.DNS.TTL
 	}
-	secret := in.meta("-tls")
-	zone, err := dns.Run(ctx, n, dns.Options{ZoneDir: in.Config.ZoneDir, AuthorityDir: in.Config.CADir, NameServer: in.Config.NameServer,
-		SecretPath: in.Config.artefact("tls", in.Cluster.ID+".yaml"), Secret: secret, Now: time.Now()})
-	if err != nil {
-		return "", nil, err
-	}
-	return n.API() + " and " + n.Ingress() + " lead to the cluster, with a certificate", dns.Data{BaseDomain: n.BaseDomain,
-		APIHost: n.API(), IngressHost: n.Ingress(), ZoneFile: in.Config.shown(zone), CertificateSecret: secret.Name}, nil
+	return n, nil
 }
 
 func credential(_ context.Context, in Input) (string, any, error) {
@@ -81,18 +119,37 @@ func credential(_ context.Context, in Input) (string, any, error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("read the pull secret: %w", err)
 	}
+	o := in.pullSecret()
+	o.Base = pullsecret.Source{Name: name, Text: text}
+	return pullsecret.Run(in.Cluster, o)
+}
+
+func discredit(_ context.Context, in Input) (string, any, error) {
+	message, err := pullsecret.Remove(in.pullSecret())
+	return message, nil, err
+}
+
+// pullSecret is everything but the credentials of every cluster.
+func (in Input) pullSecret() pullsecret.Options {
 	path := in.Config.artefact("pullsecret", in.Cluster.ID+".yaml")
-	return pullsecret.Run(in.Cluster, pullsecret.Options{Base: pullsecret.Source{Name: name, Text: text}, Dir: in.Config.PullSecretDir,
-		Path: path, Shown: in.Config.shown(path), Secret: in.meta("-pull-secret")})
+	return pullsecret.Options{Dir: in.Config.PullSecretDir, Path: path, Shown: in.Config.shown(path), Secret: in.meta("-pull-secret"), Files: in.files()}
 }
 
 func describe(_ context.Context, in Input) (string, any, error) {
-	path := in.Config.artefact("hypershift", in.resourceID()+".yaml")
-	o := hypershift.Options{Namespace: in.namespace(), ReleaseImage: in.Config.ReleaseImage, Path: path, Shown: in.Config.shown(path)}
 	if in.NodePool != nil {
-		return hypershift.RunPool(in.Cluster, *in.NodePool, o)
+		return hypershift.RunPool(in.Cluster, *in.NodePool, in.hypershift())
 	}
-	return hypershift.Run(in.Cluster, in.Dependencies, o)
+	return hypershift.Run(in.Cluster, in.Dependencies, in.hypershift())
+}
+
+func undescribe(_ context.Context, in Input) (string, any, error) {
+	message, err := hypershift.Remove(in.hypershift())
+	return message, nil, err
+}
+
+func (in Input) hypershift() hypershift.Options {
+	path := in.Config.artefact("hypershift", in.resourceID()+".yaml")
+	return hypershift.Options{Namespace: in.namespace(), ReleaseImage: in.Config.ReleaseImage, Path: path, Shown: in.Config.shown(path), Files: in.files()}
 }
 
 // resourceID is the id of what the job is about.

@@ -16,8 +16,15 @@ const retryLock = 5 * time.Millisecond
 // Lock takes the lock of path: one holder at a time among all goroutines of
 // all processes. It waits until ctx ends. The lock is a file of its own beside
 // path, which stays: removing it would let two holders in. A process that dies
-// gives its locks back.
-func Lock(ctx context.Context, path string) (unlock func(), err error) {
+// gives its locks back. Where nothing is changed, nothing is locked.
+func (f Files) Lock(ctx context.Context, path string) (unlock func(), err error) {
+	if f.Plan != nil {
+		return func() {}, nil
+	}
+	return lock(ctx, path)
+}
+
+func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("make the directory of %s: %w", filepath.Base(path), err)
 	}

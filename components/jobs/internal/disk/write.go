@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,13 +16,53 @@ const (
 	Readable fs.FileMode = 0o644
 )
 
+// Files changes files, or only says what it would change.
+type Files struct {
+	Plan io.Writer // nil = change them; else only say here, for people, what would be done
+}
+
 // Write makes path hold data, with exactly the permissions mode, in one step.
 // Missing directories are made. It says whether anything had to change.
-func Write(path string, data []byte, mode fs.FileMode) (changed bool, err error) {
+func (f Files) Write(path string, data []byte, mode fs.FileMode) (changed bool, err error) {
 	same, err := holds(path, data, mode)
 	if err != nil || same {
 		return false, err
 	}
+	if f.Plan != nil {
+		return true, f.plan(path, data, mode)
+	}
+	return write(path, data, mode)
+}
+
+// plan shows what would be written, but for secrets.
+func (f Files) plan(path string, data []byte, mode fs.FileMode) error {
+	if mode == Private {
+		data = []byte("(a secret)\n")
+	}
+	_, err := fmt.Fprintf(f.Plan, "would write %s:\n%s", path, data)
+	return err
+}
+
+// Remove removes the file, and says whether there was one.
+func (f Files) Remove(path string) (changed bool, err error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if f.Plan != nil {
+		_, err := fmt.Fprintf(f.Plan, "would remove %s\n", path)
+		return true, err
+	}
+	err = os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("remove %s: %w", path, err)
+	}
+	return true, syncDir(filepath.Dir(path))
+}
+
+func write(path string, data []byte, mode fs.FileMode) (changed bool, err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return false, fmt.Errorf("make the directory of %s: %w", filepath.Base(path), err)

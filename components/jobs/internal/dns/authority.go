@@ -36,7 +36,7 @@ type authority struct {
 // openAuthority reads the authority in dir (ca.crt, ca.key), which is made on
 // first use. Its key is never made twice; its certificate is signed anew, with
 // the same key, before a leaf could outlive it. The caller holds the lock.
-func openAuthority(dir string, now time.Time) (*authority, error) {
+func openAuthority(dir string, files disk.Files, now time.Time) (*authority, error) {
 	keyPath, certPath := filepath.Join(dir, "ca.key"), filepath.Join(dir, "ca.crt")
 	keyText, err := disk.Read(keyPath)
 	if err != nil {
@@ -54,7 +54,7 @@ func openAuthority(dir string, now time.Time) (*authority, error) {
 		if a.key, keyText, err = newKey(); err != nil {
 			return nil, err
 		}
-		if _, err := disk.Write(keyPath, keyText, disk.Private); err != nil {
+		if _, err := files.Write(keyPath, keyText, disk.Private); err != nil {
 			return nil, err
 		}
 	} else if a.key, err = parseKey(keyText); err != nil {
@@ -73,7 +73,7 @@ func openAuthority(dir string, now time.Time) (*authority, error) {
 		if err := a.sign(now); err != nil {
 			return nil, err
 		}
-		if _, err := disk.Write(certPath, a.pem, disk.Readable); err != nil {
+		if _, err := files.Write(certPath, a.pem, disk.Readable); err != nil {
 			return nil, err
 		}
 	}
@@ -149,8 +149,8 @@ func (a *authority) good(certText, keyText []byte, hosts []string, now time.Time
 }
 
 // lockAuthority takes the lock of the authority in dir.
-func lockAuthority(ctx context.Context, dir string) (unlock func(), err error) {
-	return disk.Lock(ctx, filepath.Join(dir, "ca.key"))
+func lockAuthority(ctx context.Context, dir string, files disk.Files) (unlock func(), err error) {
+	return files.Lock(ctx, filepath.Join(dir, "ca.key"))
 }
 
 func newKey() (crypto.Signer, []byte, error) {

@@ -33,6 +33,7 @@ type Options struct {
 	SecretPath   string // of the certificate's manifest
 	Secret       manifest.Meta
 	Now          time.Time
+	Files        disk.Files
 }
 
 // Run makes the zone file hold n and the Secret a certificate for its hosts.
@@ -51,14 +52,24 @@ func Run(ctx context.Context, n Names, o Options) (path string, err error) {
 	return path, writeCertificate(ctx, n, o)
 }
 
+// Remove removes the cluster's records from every zone file, and its
+// certificate.
+func Remove(ctx context.Context, n Names, o Options) error {
+	if err := dropElsewhere(ctx, "", n, o); err != nil {
+		return err
+	}
+	_, err := o.Files.Remove(o.SecretPath)
+	return err
+}
+
 func writeRecords(ctx context.Context, path string, n Names, o Options) error {
-	return change(ctx, path,
+	return change(ctx, o.Files, path,
 		func(z *zone) (bool, error) { return z.put(n) },
 		func() *zone { return newZone(n.BaseDomain, o.NameServer) })
 }
 
-// dropElsewhere removes the names that the cluster had below another base
-// domain before its spec changed.
+// dropElsewhere removes the names that the cluster has in zone files other than
+// path: those below another base domain before its spec changed.
 func dropElsewhere(ctx context.Context, path string, n Names, o Options) error {
 	files, err := filepath.Glob(filepath.Join(o.ZoneDir, "*"+zoneFile))
 	if err != nil {
@@ -75,7 +86,7 @@ func dropElsewhere(ctx context.Context, path string, n Names, o Options) error {
 		if !bytes.Contains(text, []byte("cluster="+n.Cluster)) {
 			continue
 		}
-		if err := change(ctx, file, func(z *zone) (bool, error) { return z.drop(n.Cluster), nil }, nil); err != nil {
+		if err := change(ctx, o.Files, file, func(z *zone) (bool, error) { return z.drop(n.Cluster), nil }, nil); err != nil {
 			return err
 		}
 	}
@@ -85,8 +96,8 @@ func dropElsewhere(ctx context.Context, path string, n Names, o Options) error {
 // change applies an edit to a zone file under its lock. fresh makes the zone
 // of a file that does not exist; nil leaves such a file alone. What is written
 // has been read back and checked.
-func change(ctx context.Context, path string, edit func(*zone) (bool, error), fresh func() *zone) error {
-	unlock, err := disk.Lock(ctx, path)
+func change(ctx context.Context, files disk.Files, path string, edit func(*zone) (bool, error), fresh func() *zone) error {
+	unlock, err := files.Lock(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -119,19 +130,19 @@ func change(ctx context.Context, path string, edit func(*zone) (bool, error), fr
 	if err != nil {
 		return fmt.Errorf("check the new zone file %s: %w", path, err)
 	}
-	_, err = disk.Write(path, next, disk.Readable)
+	_, err = files.Write(path, next, disk.Readable)
 	return err
 }
 
 // writeCertificate keeps the certificate in the Secret if it is still good,
 // and otherwise puts a new one there.
 func writeCertificate(ctx context.Context, n Names, o Options) error {
-	unlock, err := lockAuthority(ctx, o.AuthorityDir)
+	unlock, err := lockAuthority(ctx, o.AuthorityDir, o.Files)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	a, err := openAuthority(o.AuthorityDir, o.Now)
+	a, err := openAuthority(o.AuthorityDir, o.Files, o.Now)
 	if err != nil {
 		return err
 	}
@@ -149,7 +160,7 @@ func writeCertificate(ctx context.Context, n Names, o Options) error {
 	if err != nil {
 		return errors.New("encode the certificate's Secret") // the cause could quote it
 	}
-	_, err = disk.Write(o.SecretPath, text, disk.Private)
+	_, err = o.Files.Write(o.SecretPath, text, disk.Private)
 	return err
 }
 

@@ -17,7 +17,7 @@ func RunPool(c, pool fleet.Resource, o Options) (string, Data, error) {
 	if err != nil {
 		return "", Data{}, err
 	}
-	if _, err := disk.Write(o.Path, text, disk.Readable); err != nil {
+	if _, err := o.Files.Write(o.Path, text, disk.Readable); err != nil {
 		return "", Data{}, err
 	}
 	return "described the node pool", Data{o.Shown, o.Namespace}, nil

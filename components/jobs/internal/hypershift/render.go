@@ -56,6 +56,7 @@ type Options struct {
 	ReleaseImage string // {version} and {arch} stand for the cluster's
 	Path         string // of the file
 	Shown        string // the path as the data gives it
+	Files        disk.Files
 }
 
 // image is the release image of a version.
@@ -69,7 +70,7 @@ func Run(c fleet.Resource, dependencies map[string]json.RawMessage, o Options) (
 	if err != nil {
 		return "", Data{}, err
 	}
-	if _, err := disk.Write(o.Path, text, disk.Readable); err != nil {
+	if _, err := o.Files.Write(o.Path, text, disk.Readable); err != nil {
 		return "", Data{}, err
 	}
 	noun := "node pools"
@@ -77,6 +78,18 @@ func Run(c fleet.Resource, dependencies map[string]json.RawMessage, o Options) (
 		noun = "node pool"
 	}
 	return fmt.Sprintf("described the control plane and %d %s", pools, noun), Data{o.Shown, o.Namespace}, nil
+}
+
+// Remove removes the manifests that Run or RunPool wrote.
+func Remove(o Options) (string, error) {
+	removed, err := o.Files.Remove(o.Path)
+	if err != nil {
+		return "", err
+	}
+	if !removed {
+		return "there were no manifests", nil
+	}
+	return "removed the manifests", nil
 }
 
 // Render returns the manifests of c and the number of its node pools.

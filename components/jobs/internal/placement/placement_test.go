@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/disk"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -120,7 +121,7 @@ func TestPlacementsSpreadAndStay(t *testing.T) {
 	const plain = `{"region":"us-east","provider":"aws","architecture":"amd64"}`
 	places := map[string]int{}
 	for i := range 10 {
-		_, d, err := Run(t.Context(), in, cluster(i, plain), path)
+		_, d, err := Run(t.Context(), in, cluster(i, plain), path, disk.Files{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,14 +135,14 @@ func TestPlacementsSpreadAndStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 10 {
-		if _, _, err := Run(t.Context(), in, cluster(i, plain), path); err != nil {
+		if _, _, err := Run(t.Context(), in, cluster(i, plain), path, disk.Files{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
 		t.Errorf("the same clusters again: %v\n%s\n%s", err, before, after)
 	}
-	message, d, err := Run(t.Context(), in, cluster(0, `{"region":"eu-west"}`), path)
+	message, d, err := Run(t.Context(), in, cluster(0, `{"region":"eu-west"}`), path, disk.Files{})
 	if err != nil || d.ManagementCluster != "west" || message != "placed on west in w1, moved from a" {
 		t.Errorf("got %q, %+v, %v", message, d, err)
 	}
@@ -152,7 +153,7 @@ func TestBrokenAssignmentsAreNeverOverwritten(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := Run(t.Context(), inventory(), fleet.Resource{ID: "c", Spec: []byte("{}")}, path)
+	_, _, err := Run(t.Context(), inventory(), fleet.Resource{ID: "c", Spec: []byte("{}")}, path, disk.Files{})
 	if text, _ := os.ReadFile(path); err == nil || string(text) != "{" {
 		t.Errorf("%v, the file holds %q", err, text)
 	}

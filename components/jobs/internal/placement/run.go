@@ -48,39 +48,21 @@ func want(c fleet.Resource) (Wanted, error) {
 }
 
 // Run chooses c's place and records it in path.
-func Run(ctx context.Context, in Inventory, c fleet.Resource, path string) (string, Data, error) {
+func Run(ctx context.Context, in Inventory, c fleet.Resource, path string, files disk.Files) (string, Data, error) {
 	w, err := want(c)
 	if err != nil {
 		return "", Data{}, err
 	}
-	unlock, err := disk.Lock(ctx, path)
-	if err != nil {
-		return "", Data{}, err
-	}
-	defer unlock()
-	text, err := disk.Read(path)
-	if err != nil {
-		return "", Data{}, err
-	}
-	var a assignments
-	if text != nil {
-		if err := json.Unmarshal(text, &a); err != nil {
-			return "", Data{}, fmt.Errorf("read the assignments in %s: %w", path, err)
+	var m ManagementCluster
+	var before string
+	err = change(ctx, path, files, func(assigned map[string]string) error {
+		before = assigned[c.ID]
+		if m, err = Choose(in, assigned, w); err == nil {
+			assigned[c.ID] = m.Name
 		}
-	}
-	if a.Assignments == nil {
-		a.Assignments = map[string]string{}
-	}
-	before := a.Assignments[c.ID]
-	m, err := Choose(in, a.Assignments, w)
+		return err
+	})
 	if err != nil {
-		return "", Data{}, err
-	}
-	a.Assignments[c.ID] = m.Name
-	if text, err = json.MarshalIndent(a, "", "  "); err != nil {
-		return "", Data{}, fmt.Errorf("encode the assignments: %w", err)
-	}
-	if _, err := disk.Write(path, append(text, '\n'), disk.Readable); err != nil {
 		return "", Data{}, err
 	}
 	message := fmt.Sprintf("placed on %s in %s", m.Name, m.Zone)
@@ -88,4 +70,51 @@ func Run(ctx context.Context, in Inventory, c fleet.Resource, path string) (stri
 		message += ", moved from " + before
 	}
 	return message, Data{m.Name, m.Region, m.Zone, m.ProviderRegion}, nil
+}
+
+// Release frees the place that Run recorded.
+func Release(ctx context.Context, cluster, path string, files disk.Files) (string, error) {
+	var on string
+	err := change(ctx, path, files, func(assigned map[string]string) error {
+		on = assigned[cluster]
+		delete(assigned, cluster)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if on == "" {
+		return "there was no place", nil
+	}
+	return "freed the place on " + on, nil
+}
+
+// change edits the assignments in path under their lock.
+func change(ctx context.Context, path string, files disk.Files, edit func(map[string]string) error) error {
+	unlock, err := files.Lock(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	text, err := disk.Read(path)
+	if err != nil {
+		return err
+	}
+	var a assignments
+	if text != nil {
+		if err := json.Unmarshal(text, &a); err != nil {
+			return fmt.Errorf("read the assignments in %s: %w", path, err)
+		}
+	}
+	if a.Assignments == nil {
+		a.Assignments = map[string]string{}
+	}
+	if err := edit(a.Assignments); err != nil {
+		return err
+	}
+	if text, err = json.MarshalIndent(a, "", "  "); err != nil {
+		return fmt.Errorf("encode the assignments: %w", err)
+	}
+	_, err = files.Write(path, append(text, '\n'), disk.Readable)
+	return err
 }

@@ -29,6 +29,7 @@ type Options struct {
 	Path   string // of the manifest
 	Shown  string // the path as the data gives it
 	Secret manifest.Meta
+	Files  disk.Files
 }
 
 var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
@@ -47,7 +48,7 @@ func Run(c fleet.Resource, o Options) (string, Data, error) {
 	if err != nil {
 		return "", Data{}, errors.New("encode the pull secret") // the cause could quote it
 	}
-	if _, err := disk.Write(o.Path, text, disk.Private); err != nil {
+	if _, err := o.Files.Write(o.Path, text, disk.Private); err != nil {
 		return "", Data{}, err
 	}
 	d := Data{SecretName: o.Secret.Name, Manifest: o.Shown, Warnings: []string{}}
@@ -63,6 +64,18 @@ func Run(c fleet.Resource, o Options) (string, Data, error) {
 		noun = "registry"
 	}
 	return fmt.Sprintf("pull secret holds credentials of %d %s", registries, noun), d, nil
+}
+
+// Remove removes the manifest that Run wrote.
+func Remove(o Options) (string, error) {
+	removed, err := o.Files.Remove(o.Path)
+	if err != nil {
+		return "", err
+	}
+	if !removed {
+		return "there was no pull secret", nil
+	}
+	return "removed the pull secret", nil
 }
 
 // gather reads the sources in the order in which they are merged. The error

@@ -71,11 +71,21 @@ type Verdict struct {
 	Warnings   []Violation `json:"warnings"`
 }
 
-// Err names every violated policy; nil if the resource passes.
+// Err is a [Violated], or nil if the resource passes.
 func (v Verdict) Err() error {
 	if len(v.Violations) == 0 {
 		return nil
 	}
+	return Violated{v.Violations}
+}
+
+// Violated is the error of a resource that does not pass.
+type Violated struct {
+	Violations []Violation `json:"violations"`
+}
+
+// Error names every violated policy.
+func (v Violated) Error() string {
 	all := make([]string, len(v.Violations))
 	for i, violation := range v.Violations {
 		all[i] = violation.String()
@@ -84,7 +94,24 @@ func (v Verdict) Err() error {
 	if len(all) == 1 {
 		noun = "policy"
 	}
-	return fmt.Errorf("%d %s violated: %s", len(all), noun, strings.Join(all, "; "))
+	return fmt.Sprintf("%d %s violated: %s", len(all), noun, strings.Join(all, "; "))
+}
+
+// Data is what programs are told of the failure: as many violations as fit a
+// termination log beside the message, each with its JSON pointer.
+func (v Violated) Data() any {
+	const room = 2000 // bytes
+	size, fit := 0, 0
+	for _, violation := range v.Violations {
+		if size += len(violation.Policy) + len(violation.Field) + len(violation.Message) + len(`{"policy":"","field":"","message":""},`); size > room {
+			break
+		}
+		fit++
+	}
+	return struct {
+		Violations []Violation `json:"violations"`
+		More       int         `json:"more,omitempty"` // violations that did not fit
+	}{v.Violations[:fit], len(v.Violations) - fit}
 }
 
 // Judge applies every policy of its type to a resource. A policy that cannot be evaluated

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/disk"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -52,7 +53,7 @@ func TestShippedPoliciesOfPools(t *testing.T) {
 func TestAPoolsVerdictIsWrittenWithItsWarnings(t *testing.T) {
 	report := filepath.Join(t.TempDir(), "p.json")
 	s := Subject{Cluster: fleet.Resource{ID: "c", Name: "prod", Spec: json.RawMessage(passing)}, NodePool: &fleet.Resource{ID: "p", Name: "extra"}}
-	message, data, err := Run(t.Context(), shipped(t), s, report)
+	message, data, err := Run(t.Context(), shipped(t), s, report, disk.Files{})
 	if err != nil || message != "6 policies hold, 1 warn" || len(data.Warnings) != 1 {
 		t.Errorf("%q, %+v, %v", message, data, err)
 	}

@@ -22,7 +22,7 @@ type Data struct {
 
 // Run judges a resource, writes the whole verdict to report and returns its
 // short form. The error names every violated policy with its field.
-func Run(ctx context.Context, p *Policies, s Subject, report string) (string, Data, error) {
+func Run(ctx context.Context, p *Policies, s Subject, report string, files disk.Files) (string, Data, error) {
 	v, err := p.Judge(ctx, s)
 	if err != nil {
 		return "", Data{}, err
@@ -31,7 +31,7 @@ func Run(ctx context.Context, p *Policies, s Subject, report string) (string, Da
 	if err != nil {
 		return "", Data{}, fmt.Errorf("encode the verdict: %w", err)
 	}
-	if _, err := disk.Write(report, append(text, '\n'), disk.Readable); err != nil {
+	if _, err := files.Write(report, append(text, '\n'), disk.Readable); err != nil {
 		return "", Data{}, err
 	}
 	if err := v.Err(); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/disk"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -125,7 +126,7 @@ func TestShippedPolicies(t *testing.T) {
 func TestTheErrorNamesEveryPolicyWithItsField(t *testing.T) {
 	c := fleet.Resource{ID: "c1", Generation: 3, Spec: merged(t, `{"version":"4","networking":{"clusterCIDR":"10.128.0.0/14","serviceCIDR":"10.130.0.0/16"}}`)}
 	report := filepath.Join(t.TempDir(), "validation", "c1.json")
-	_, _, err := Run(t.Context(), shipped(t), Subject{Cluster: c}, report)
+	_, _, err := Run(t.Context(), shipped(t), Subject{Cluster: c}, report, disk.Files{})
 	want := "2 policies violated: version-is-semantic at /version: want a version such as 4.16.3; " +
 		"cidrs-do-not-overlap at /networking/serviceCIDR: 10.130.0.0/16 overlaps clusterCIDR 10.128.0.0/14"
 	if err == nil || err.Error() != want {
@@ -155,7 +156,7 @@ func TestExamples(t *testing.T) {
 			if err := json.Unmarshal(text, &c); err != nil {
 				t.Fatal(err)
 			}
-			_, d, err := Run(t.Context(), shipped(t), Subject{Cluster: c}, filepath.Join(t.TempDir(), "c.json"))
+			_, d, err := Run(t.Context(), shipped(t), Subject{Cluster: c}, filepath.Join(t.TempDir(), "c.json"), disk.Files{})
 			if want == "" && (err != nil || len(d.Warnings) != 0) {
 				t.Errorf("got %v, warnings %v", err, d.Warnings)
 			}
@@ -239,7 +240,7 @@ func TestWarningsFitATerminationLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, d, err := Run(t.Context(), p, Subject{}, filepath.Join(t.TempDir(), "r.json"))
+	_, d, err := Run(t.Context(), p, Subject{}, filepath.Join(t.TempDir(), "r.json"), disk.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}
