@@ -62,10 +62,11 @@ type Found struct {
 
 // ShardCoverage is one live shard's part of a [Coverage].
 type ShardCoverage struct {
-	Name      string `json:"name"`
-	Holder    string `json:"holder"`
-	Selector  string `json:"selector"`
-	Matched   int64  `json:"matched"`
-	Pending   int64  `json:"pending"`
-	OldestDue *Time  `json:"oldestDue"`
+	Name        string `json:"name"`
+	Holder      string `json:"holder"`
+	Selector    string `json:"selector"`
+	Matched     int64  `json:"matched"`
+	Overlapping int64  `json:"overlapping"` // of those, the ones that another live shard matches too
+	Pending     int64  `json:"pending"`
+	OldestDue   *Time  `json:"oldestDue"`
 }

@@ -129,6 +129,7 @@ type coverageRow struct {
 	Kind   string     `db:"kind"`
 	Shard  *int       `db:"shard"` // from 1
 	N      *int64     `db:"n"`
+	Shared *int64     `db:"shared"` // of those, matched by several
 	Due    *int64     `db:"due"`
 	Oldest *time.Time `db:"oldest"`
 	ID     *string    `db:"id"`
@@ -176,7 +177,7 @@ func (r coverageRow) into(out *fleet.Coverage) {
 		out.Overlapping.IDs = append(out.Overlapping.IDs, *r.ID)
 	case "shard":
 		shard := &out.Shards[*r.Shard-1]
-		shard.Matched, shard.Pending, shard.OldestDue = *r.N, *r.Due, optional(r.Oldest)
+		shard.Matched, shard.Overlapping, shard.Pending, shard.OldestDue = *r.N, *r.Shared, *r.Due, optional(r.Oldest)
 	}
 }
 
@@ -192,15 +193,16 @@ const divisionFrame = `
 		FROM {schedule} GROUP BY 1, 2),
 	signed AS MATERIALIZED (SELECT *, array_remove(ARRAY[%[4]s]::int[], NULL) AS shards FROM counted)
 	SELECT clock.now AS as_of, part.* FROM clock CROSS JOIN (
-		SELECT 'total' AS kind, NULL::int AS shard, coalesce(sum(n), 0)::bigint AS n, NULL::bigint AS due,
+		SELECT 'total' AS kind, NULL::int AS shard, coalesce(sum(n), 0)::bigint AS n, NULL::bigint AS shared, NULL::bigint AS due,
 			NULL::timestamptz AS oldest, NULL::uuid AS id FROM signed
-		UNION ALL SELECT 'uncovered', NULL, coalesce(sum(n), 0)::bigint, NULL, NULL, NULL FROM signed WHERE cardinality(shards) = 0
-		UNION ALL SELECT 'overlapping', NULL, coalesce(sum(n), 0)::bigint, NULL, NULL, NULL FROM signed WHERE cardinality(shards) > 1
-		UNION ALL SELECT 'shard', i, sum(n)::bigint, sum(due[(%[5]s)[i]])::bigint, min(oldest[(%[5]s)[i]]), NULL
+		UNION ALL SELECT 'uncovered', NULL, coalesce(sum(n), 0)::bigint, NULL, NULL, NULL, NULL FROM signed WHERE cardinality(shards) = 0
+		UNION ALL SELECT 'overlapping', NULL, coalesce(sum(n), 0)::bigint, NULL, NULL, NULL, NULL FROM signed WHERE cardinality(shards) > 1
+		UNION ALL SELECT 'shard', i, sum(n)::bigint, coalesce(sum(n) FILTER (WHERE cardinality(shards) > 1), 0)::bigint,
+			sum(due[(%[5]s)[i]])::bigint, min(oldest[(%[5]s)[i]]), NULL
 			FROM signed, unnest(shards) AS i GROUP BY i
-		UNION ALL (SELECT 'uncovered id', NULL, NULL, NULL, NULL, s.id FROM {schedule} s JOIN signed g
+		UNION ALL (SELECT 'uncovered id', NULL, NULL, NULL, NULL, NULL, s.id FROM {schedule} s JOIN signed g
 			ON g.shard_key = s.shard_key AND g.mask = %[1]s WHERE cardinality(g.shards) = 0 ORDER BY s.id::text COLLATE "C" LIMIT %[6]s)
-		UNION ALL (SELECT 'overlapping id', NULL, NULL, NULL, NULL, s.id FROM {schedule} s JOIN signed g
+		UNION ALL (SELECT 'overlapping id', NULL, NULL, NULL, NULL, NULL, s.id FROM {schedule} s JOIN signed g
 			ON g.shard_key = s.shard_key AND g.mask = %[1]s WHERE cardinality(g.shards) > 1 ORDER BY s.id::text COLLATE "C" LIMIT %[6]s)
 	) AS part`
 

@@ -101,7 +101,7 @@ func (w *world) brute(live map[string]NewShard, now time.Time) fleet.Coverage {
 		by[name] = &fleet.ShardCoverage{Name: name, Holder: n.Holder, Selector: n.Selector}
 	}
 	for _, m := range w.resources {
-		row, set, matched := scheduleOf(w.t, w.s, m.id), w.labelsOf(m.id), 0
+		row, set, matching := scheduleOf(w.t, w.s, m.id), w.labelsOf(m.id), []*fleet.ShardCoverage{}
 		for name, n := range live {
 			sel, err := labels.Parse(n.Selector)
 			if err != nil {
@@ -110,7 +110,7 @@ func (w *world) brute(live map[string]NewShard, now time.Time) fleet.Coverage {
 			if !sel.Matches(set) {
 				continue
 			}
-			matched++
+			matching = append(matching, by[name])
 			by[name].Matched++
 			if _, due := row.Due(n.Backoff, now); due {
 				since := row.Base.Add(n.Backoff.For(row.Ready))
@@ -124,10 +124,13 @@ func (w *world) brute(live map[string]NewShard, now time.Time) fleet.Coverage {
 			}
 		}
 		switch {
-		case matched == 0:
+		case len(matching) == 0:
 			out.Uncovered.Count++
 			out.Uncovered.IDs = append(out.Uncovered.IDs, m.id)
-		case matched > 1:
+		case len(matching) > 1:
+			for _, shard := range matching {
+				shard.Overlapping++
+			}
 			out.Overlapping.Count++
 			out.Overlapping.IDs = append(out.Overlapping.IDs, m.id)
 		}

@@ -43,6 +43,9 @@ func (p *poll) fill(s *stream) error {
 func (p *poll) turn(ctx context.Context, s *stream, limit int) error {
 	page, err := p.API.Due(ctx, p.Type, client.DueOptions{Selector: p.Selector, Backoff: p.Backoff,
 		Which: s.which, Limit: limit, Continue: s.next})
+	if ctx.Err() == nil {
+		p.state.note(func(st *state) { st.status.API = err })
+	}
 	if err != nil {
 		return fmt.Errorf("ask what is due: %w", err)
 	}

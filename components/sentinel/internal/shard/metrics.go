@@ -2,6 +2,7 @@ package shard
 
 import (
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,15 @@ type Collectors struct {
 	pollDuration  *prometheus.HistogramVec
 	lastSuccess   *prometheus.GaugeVec
 	unrecorded    *prometheus.GaugeVec
+	uncovered     *prometheus.GaugeVec
+	overlapping   *prometheus.GaugeVec
+	vectors       []vector // all of them
+}
+
+// vector is a metric with a series for each shard.
+type vector interface {
+	prometheus.Collector
+	DeletePartialMatch(labels prometheus.Labels) int
 }
 
 // NewCollectors registers the metrics of shards with r.
@@ -44,10 +54,15 @@ func NewCollectors(r prometheus.Registerer) (*Collectors, error) {
 			Help: "End of the last poll that did not fail; 0 if there was none."}, labels),
 		unrecorded: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_unrecorded_publications",
 			Help: "Confirmed events that the API has not recorded yet."}, labels),
+		uncovered: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_uncovered_resources",
+			Help: "Resources of the whole fleet, of this type, that no live shard matches, as of the API's last coverage; NaN while that is not known."}, labels),
+		overlapping: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_overlapping_resources",
+			Help: "Resources of the whole fleet, of this type, that several live shards match, as of the API's last coverage; NaN while that is not known."}, labels),
 	}
+	c.vectors = []vector{c.pending, c.eventsCreated, c.publishErrors, c.pollErrors, c.pollDuration, c.lastSuccess, c.unrecorded, c.uncovered, c.overlapping}
 	var errs []error
-	for _, m := range []prometheus.Collector{c.pending, c.eventsCreated, c.publishErrors, c.pollErrors, c.pollDuration, c.lastSuccess, c.unrecorded} {
-		errs = append(errs, r.Register(m))
+	for _, v := range c.vectors {
+		errs = append(errs, r.Register(v))
 	}
 	return c, errors.Join(errs...)
 }
@@ -55,8 +70,11 @@ func NewCollectors(r prometheus.Registerer) (*Collectors, error) {
 // Metrics are those of one shard.
 type Metrics struct {
 	pending, lastSuccess, unrecorded         prometheus.Gauge
+	uncovered, overlapping                   prometheus.Gauge
 	eventsCreated, publishErrors, pollErrors prometheus.Counter
 	pollDuration                             prometheus.Observer
+	labels                                   prometheus.Labels
+	computed                                 []prometheus.Collector
 
 	held         atomic.Bool // the API has the shard's registration
 	unrecordable atomic.Bool // the API did not record when it was last asked to
@@ -68,19 +86,36 @@ type Metrics struct {
 // For makes every series of a shard, at zero.
 func (c *Collectors) For(typ fleet.ResourceType, shard string) (*Metrics, error) {
 	labels := prometheus.Labels{"resource_type": string(typ), "shard": shard}
-	m := &Metrics{
+	m := &Metrics{labels: labels,
 		pending: c.pending.With(labels), lastSuccess: c.lastSuccess.With(labels), unrecorded: c.unrecorded.With(labels),
 		eventsCreated: c.eventsCreated.With(labels), publishErrors: c.publishErrors.With(labels), pollErrors: c.pollErrors.With(labels),
-		pollDuration: c.pollDuration.With(labels),
+		pollDuration: c.pollDuration.With(labels), uncovered: c.uncovered.With(labels), overlapping: c.overlapping.With(labels),
 	}
+	m.uncovered.Set(math.NaN())
+	m.overlapping.Set(math.NaN())
 	// Computed when read, so that the lag grows while polls fail or hang.
-	return m, errors.Join(
-		c.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_due_lag_seconds",
+	m.computed = []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_due_lag_seconds",
 			Help: "Upper bound of how long any due resource has been waiting for its event: the age of the last poll " +
-				"after which nothing due was left.", ConstLabels: labels}, m.lag)),
-		c.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_registered",
-			Help: "1 while the API has the shard's registration and records its publications, else 0.", ConstLabels: labels}, m.registered)),
-	)
+				"after which nothing due was left.", ConstLabels: labels}, m.lag),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_registered",
+			Help: "1 while the API has the shard's registration and records its publications, else 0.", ConstLabels: labels}, m.registered),
+	}
+	var errs []error
+	for _, g := range m.computed {
+		errs = append(errs, c.registry.Register(g))
+	}
+	return m, errors.Join(errs...)
+}
+
+// Forget removes every series of a shard that does not run any more.
+func (c *Collectors) Forget(m *Metrics) {
+	for _, v := range c.vectors {
+		v.DeletePartialMatch(m.labels)
+	}
+	for _, g := range m.computed {
+		c.registry.Unregister(g)
+	}
 }
 
 func (m *Metrics) registered() float64 {

@@ -36,6 +36,7 @@ type model struct {
 	shard       fleet.NewShard // as it is registered; without a holder if it is not
 	holds       int            // how often it was asked to register
 	onHold      func() error
+	onCoverage  func() (fleet.Coverage, error)
 }
 
 type row struct {
@@ -417,4 +418,13 @@ func (r running) value(t *testing.T, name string) float64 {
 	}
 	t.Fatalf("no metric %s", name)
 	return 0
+}
+
+func (m *model) Coverage(ctx context.Context, typ fleet.ResourceType) (fleet.Coverage, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.onCoverage == nil {
+		return fleet.Coverage{ResourceType: typ}, ctx.Err()
+	}
+	return m.onCoverage()
 }

@@ -53,6 +53,7 @@ func (p *poll) run() error {
 	}
 	if left := p.left(); err == nil || left > 0 {
 		p.Metrics.pending.Set(float64(left))
+		p.state.note(func(st *state) { st.status.Pending = left })
 	}
 	return err
 }

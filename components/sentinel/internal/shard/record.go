@@ -34,6 +34,7 @@ func (s *Shard) record(ctx, last context.Context) {
 			return // what is left is the last flush's to tell of
 		}
 		s.Metrics.unrecordable.Store(err != nil)
+		s.state.note(func(st *state) { st.recorded = err })
 		switch {
 		case err == nil && wait > recordEvery:
 			s.Log.Info("the API records publications again")

@@ -10,10 +10,12 @@ import (
 
 const registerTimeout = 4 * time.Second // of one call
 
-// Registrar is where a shard says that it publishes its part of the fleet.
+// Registrar is where a shard says that it publishes its part of the fleet, and
+// sees how all of them divide it.
 type Registrar interface {
 	HoldShard(ctx context.Context, name string, in fleet.NewShard) (fleet.Shard, error)
 	ReleaseShard(ctx context.Context, name, holder string) error
+	Coverage(ctx context.Context, typ fleet.ResourceType) (fleet.Coverage, error)
 }
 
 // register renews the registration until ctx ends, at the interval of polls but
@@ -30,6 +32,7 @@ func (s *Shard) register(ctx, last context.Context) {
 		})
 		cancel()
 		s.Metrics.held.Store(err == nil)
+		s.state.note(func(st *state) { st.held = err })
 		told = s.tellRegistered(told, err)
 		select {
 		case <-ctx.Done():

@@ -60,6 +60,7 @@ type Shard struct {
 	Deps
 	memory  *memory
 	limiter *rate.Limiter
+	state   *state
 
 	expiredFirst bool         // whose turn the odd event of a budget is
 	answered     atomic.Int64 // when the API last answered, Unix nanoseconds; 0 = never
@@ -68,7 +69,7 @@ type Shard struct {
 
 // New returns a shard that does nothing until Run.
 func New(c Config, d Deps) *Shard {
-	s := &Shard{Config: c, Deps: d, memory: newMemory(c.Backoff, maxRemembered), limiter: rate.NewLimiter(rate.Inf, 1)}
+	s := &Shard{Config: c, Deps: d, memory: newMemory(c.Backoff, maxRemembered), limiter: rate.NewLimiter(rate.Inf, 1), state: newState()}
 	if n := c.MaxEventsPerSecond; n > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(n), max(1, n/20))
 	}
@@ -94,6 +95,11 @@ func (s *Shard) Run(ctx context.Context) error {
 		defer close(registered)
 		s.register(ctx, last)
 	}()
+	covered := make(chan struct{})
+	go func() {
+		defer close(covered)
+		s.cover(ctx)
+	}()
 	for ctx.Err() == nil {
 		wait := s.pollOnce(ctx, publishing)
 		select {
@@ -106,6 +112,7 @@ func (s *Shard) Run(ctx context.Context) error {
 		s.Log.Warn("publications were not recorded; they will be published once more", "err", err)
 	}
 	<-registered
+	<-covered
 	s.release(last)
 	return nil
 }
@@ -143,7 +150,16 @@ func (s *Shard) pollOnce(ctx, publishing context.Context) time.Duration {
 	if ctx.Err() != nil {
 		return 0
 	}
-	s.Metrics.polled(began, time.Now(), err, p.complete && p.left() == 0)
+	ended := time.Now()
+	s.Metrics.polled(began, ended, err, p.complete && p.left() == 0)
+	s.state.note(func(st *state) {
+		if err == nil {
+			st.status.LastPoll = ended
+		}
+		if broken := p.lost.atEnd(); broken != nil || p.confirmed.Load() > 0 {
+			st.status.Broker = broken
+		}
+	})
 	s.tell(err)
 	switch {
 	case err == nil && p.crowded:
