@@ -13,7 +13,7 @@ import (
 type Config struct {
 	OutputDir string // artefacts that have no directory of their own below
 
-	PolicyFile    string // YAML: what clusters must keep to
+	PolicyBundle  string // what clusters must keep to: YAML file, directory, or URL#sha256=…
 	InventoryFile string // YAML: the management clusters
 
 	ZoneDir       string // <base domain>.zone files

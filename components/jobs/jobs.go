@@ -64,7 +64,7 @@ func (k kind) modes() map[string]job {
 // create again, because a second run changes exactly what is not as it should be.
 func kinds() []kind {
 	return []kind{
-		{name: "validation", pools: true, create: validate, check: validate, remove: forget},
+		{name: "validation", pools: true, create: validate, check: validate, remove: forget, commands: []func() *cobra.Command{testBundle}},
 		{name: "dns", create: nameHosts, check: nameHosts, remove: unnameHosts},
 		{name: "placement", create: place, check: place, remove: free},
 		{name: "pullsecret", create: credential, check: credential, remove: discredit},

@@ -116,7 +116,7 @@ func TestTheChainMakesEveryArtefact(t *testing.T) {
 		data[kind] = string(r.Data)
 	}
 	wantData := map[string]string{
-		"validation": `{"policies":20,"warnings":[]}`,
+		"validation": `{"policies":29,"warnings":[]}`,
 		"dns":        `{"baseDomain":"clusters.example.com","apiHost":"api.prod-7.clusters.example.com","ingressHost":"*.apps.prod-7.clusters.example.com","zoneFile":"dns/clusters.example.com.zone","certificateSecret":"prod-7-tls"}`,
 		"placement":  `{"managementCluster":"mc-us-east-aws-1","region":"us-east","zone":"us-east-1a","providerRegion":"us-east-1"}`,
 		"pullsecret": `{"secretName":"prod-7-pull-secret","manifest":"pullsecret/` + clusterID + `.yaml","warnings":[]}`,
@@ -267,7 +267,7 @@ func TestBadInputIsRefusedWithEveryProblem(t *testing.T) {
 		"a tenant that is no label": {"dns", func(in *Input) { in.Cluster.Tenant = "A b" }, []string{`tenant "A b"`}},
 		"nothing right": {"dns", func(in *Input) { *in = Input{} }, []string{"mode", "cluster id", "cluster name", "output dir", "zone dir",
 			"CA dir", "base domain", "ingress domain", "name server", "release image"}},
-		"a policy file that is not there": {"validation", func(in *Input) { in.Config.PolicyFile = "absent.yaml" }, []string{"read the policies", "absent.yaml"}},
+		"a policy file that is not there": {"validation", func(in *Input) { in.Config.PolicyBundle = "absent.yaml" }, []string{"read the policies", "absent.yaml"}},
 		"missing dependencies": {"hypershift", func(in *Input) {
 			in.Dependencies = map[string]json.RawMessage{"dns": json.RawMessage(`{"apiHost":"a"}`)}
 		},

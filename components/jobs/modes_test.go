@@ -118,13 +118,13 @@ func TestTheProcessSaysHowItEnds(t *testing.T) {
 		said   string // in the termination log; "" = none is written
 	}{
 		"done":                     {nil, func(map[string]string) {}, 0, "", "policies hold"},
-		"a dry run":                {[]string{"--dry-run"}, func(map[string]string) {}, 0, "would end: 20 policies hold", ""},
+		"a dry run":                {[]string{"--dry-run"}, func(map[string]string) {}, 0, "would end: 29 policies hold", ""},
 		"an option that is not":    {[]string{"--dry"}, func(map[string]string) {}, 1, "", "unknown flag: --dry"},
 		"a word too many":          {[]string{"now"}, func(map[string]string) {}, 1, "", "unknown command"},
 		"help":                     {[]string{"--help"}, func(map[string]string) {}, 0, "--dry-run", ""},
-		"a failure in a dry run":   {[]string{"--dry-run"}, func(env map[string]string) { env["POLICY_FILE"] = "absent" }, 1, "", ""},
+		"a failure in a dry run":   {[]string{"--dry-run"}, func(env map[string]string) { env["POLICY_BUNDLE"] = "absent" }, 1, "", ""},
 		"a log level that is not":  {nil, func(env map[string]string) { env["LOG_LEVEL"] = "loud" }, 1, "", "loud"},
-		"a file that is not there": {nil, func(env map[string]string) { env["POLICY_FILE"] = "absent" }, 1, "", "absent"},
+		"a file that is not there": {nil, func(env map[string]string) { env["POLICY_BUNDLE"] = "absent" }, 1, "", "absent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := prepared(t, "validation", example(t), t.TempDir())

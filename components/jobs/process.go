@@ -116,7 +116,7 @@ func agree(file string, r fleet.Resource, generation int64, id string) error {
 func configFrom(getenv func(string) string) Config {
 	c := DefaultConfig(cmp.Or(getenv("OUTPUT_DIR"), outputDir))
 	for name, field := range map[string]*string{
-		"POLICY_FILE": &c.PolicyFile, "INVENTORY_FILE": &c.InventoryFile, "ZONE_DIR": &c.ZoneDir, "CA_DIR": &c.CADir,
+		"POLICY_BUNDLE": &c.PolicyBundle, "INVENTORY_FILE": &c.InventoryFile, "ZONE_DIR": &c.ZoneDir, "CA_DIR": &c.CADir,
 		"BASE_DOMAIN": &c.BaseDomain, "INGRESS_DOMAIN": &c.IngressDomain, "NAME_SERVER": &c.NameServer,
 		"PULL_SECRET_FILE": &c.PullSecretFile, "PULL_SECRET_DIR": &c.PullSecretDir,
 		"RELEASE_IMAGE": &c.ReleaseImage, "NAMESPACE_PREFIX": &c.NamespacePrefix,

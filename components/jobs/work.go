@@ -18,11 +18,14 @@ import (
 )
 
 func validate(ctx context.Context, in Input) (string, any, error) {
-	name, text, err := shippedOr(in.Config.PolicyFile, validation.Default)
+	bundle, err := validation.Shipped()
+	if in.Config.PolicyBundle != "" {
+		bundle, err = validation.Open(ctx, in.Config.PolicyBundle)
+	}
 	if err != nil {
 		return "", nil, fmt.Errorf("read the policies: %w", err)
 	}
-	policies, err := validation.Load(name, text)
+	policies, err := validation.Compile(bundle)
 	if err != nil {
 		return "", nil, err
 	}

@@ -1,8 +1,18 @@
 package validation
 
-import _ "embed"
+import (
+	"embed"
+	"io/fs"
+)
 
-// Default is the shipped policy file.
-//
-//go:embed default.yaml
-var Default []byte
+//go:embed bundle
+var shippedBundle embed.FS
+
+// Shipped is the bundle that comes with the job.
+func Shipped() (Bundle, error) {
+	dir, err := fs.Sub(shippedBundle, "bundle")
+	if err != nil {
+		return Bundle{}, err
+	}
+	return read("(shipped)", dir)
+}

@@ -1,7 +1,8 @@
-// Package validation judges a cluster's spec by a file of policies, which are
-// CEL expressions that must hold.
+// Package validation judges a resource by a bundle: a JSON Schema of its spec,
+// and policies, which are CEL expressions that must hold.
 //
-// A policy file is compiled and type-checked as a whole before anything is
-// judged; evaluation is bounded in cost and time. What a policy cannot judge,
-// it refuses.
+// A bundle is a file, a directory, or an archive that is fetched and must have
+// the checksum it was named with. It is compiled and type-checked as a whole
+// before anything is judged; evaluation is bounded in cost and time. What a
+// policy cannot judge, it refuses. A bundle brings its own tests.
 package validation

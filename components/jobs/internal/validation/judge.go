@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -29,8 +32,12 @@ func (s Subject) resource() (fleet.ResourceType, fleet.Resource) {
 func (s Subject) variables() (map[string]any, error) {
 	_, r := s.resource()
 	in, err := seen(r)
-	if err != nil || s.NodePool == nil {
-		return in, err
+	if err != nil {
+		return nil, err
+	}
+	in["installed"] = installed(s.Cluster)
+	if s.NodePool == nil {
+		return in, nil
 	}
 	in["cluster"], err = seen(s.Cluster)
 	return in, err
@@ -42,11 +49,24 @@ func seen(r fleet.Resource) (map[string]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read spec: %w", err)
 	}
-	labels := r.Labels
-	if labels == nil {
-		labels = map[string]string{}
+	own := r.Labels
+	if own == nil {
+		own = map[string]string{}
 	}
-	return map[string]any{"spec": spec, "labels": labels, "name": r.Name}, nil
+	return map[string]any{"spec": spec, "labels": own, "name": r.Name}, nil
+}
+
+// installed is the version that hypershift last said the cluster runs.
+func installed(c fleet.Resource) string {
+	for _, a := range c.Status.Adapters {
+		var data struct {
+			Version string `json:"version"`
+		}
+		if a.AdapterName == "hypershift" && json.Unmarshal(a.Data, &data) == nil {
+			return data.Version
+		}
+	}
+	return ""
 }
 
 // Violation is one policy that a resource breaks.
@@ -54,11 +74,16 @@ type Violation struct {
 	Policy  string `json:"policy"`
 	Field   string `json:"field"`
 	Message string `json:"message"`
+	Docs    string `json:"docs,omitempty"`
 }
 
 // String names the rule, the field and what is wrong, on one line.
 func (v Violation) String() string {
-	return fmt.Sprintf("%s at %s: %s", v.Policy, v.Field, v.Message)
+	s := fmt.Sprintf("%s at %s: %s", v.Policy, v.Field, v.Message)
+	if v.Docs != "" {
+		s += " (see " + v.Docs + ")"
+	}
+	return s
 }
 
 // Verdict is what all policies say of one generation of a resource.
@@ -114,40 +139,97 @@ func (v Violated) Data() any {
 	}{v.Violations[:fit], len(v.Violations) - fit}
 }
 
-// Judge applies every policy of its type to a resource. A policy that cannot be evaluated
-// counts as violated, whatever its severity. The error is ctx's, or says that
-// spec is no JSON object.
+// Judge applies the schema and every policy of its type to a resource. A policy
+// that cannot be evaluated counts as violated, whatever its severity, unless the
+// schema says already what is wrong. The error is ctx's, or says that spec is no
+// JSON object.
 func (p *Policies) Judge(ctx context.Context, s Subject) (Verdict, error) {
 	in, err := s.variables()
 	if err != nil {
 		return Verdict{}, err
 	}
-	for name, list := range p.lists {
-		in[name] = list
-	}
+	maps.Copy(in, p.lists)
 	t, about := s.resource()
-	rules := p.of(t)
-	v := Verdict{Cluster: s.Cluster.ID, Generation: about.Generation, Policies: len(rules), Violations: []Violation{}, Warnings: []Violation{}}
+	v := Verdict{Cluster: s.Cluster.ID, Generation: about.Generation, Violations: []Violation{}, Warnings: []Violation{}}
 	if s.NodePool != nil {
 		v.NodePool = s.NodePool.ID
 	}
-	for _, r := range rules {
-		out, _, err := r.holds.ContextEval(ctx, in)
-		if ctx.Err() != nil {
-			return Verdict{}, ctx.Err()
+	if schema := p.schemas[t]; schema != nil {
+		v.Policies++
+		found, err := violations(schema, about.Spec)
+		if err != nil {
+			return Verdict{}, err
 		}
-		switch {
-		case err != nil:
-			v.Violations = append(v.Violations, Violation{r.ID, r.Field, "cannot be judged: " + err.Error()})
-		case out.Value() == true:
-		case r.Severity == Warn:
-			v.Warnings = append(v.Warnings, Violation{r.ID, r.Field, r.say(ctx, in)})
-		default:
-			v.Violations = append(v.Violations, Violation{r.ID, r.Field, r.say(ctx, in)})
+		v.Violations = append(v.Violations, found...)
+	}
+	formed := len(v.Violations) == 0
+	for _, r := range p.rules[t] {
+		if !r.selects.Matches(labels.Set(about.Labels)) {
+			continue
+		}
+		v.Policies++
+		for _, place := range r.places(in) {
+			if err := v.apply(ctx, r, place, formed); err != nil {
+				return Verdict{}, err
+			}
 		}
 	}
 	return v, nil
 }
+
+// place is what a policy looks at: a resource, or an item of a list in it.
+type place struct {
+	at string // JSON pointer of the item
+	in map[string]any
+}
+
+// places are where the policy looks. A list that is not there has none; what
+// stands in its place and is no list is for the schema to refuse.
+func (c compiled) places(in map[string]any) []place {
+	if c.each == nil {
+		return []place{{"", in}}
+	}
+	list := in["spec"]
+	for _, step := range c.each {
+		object, _ := list.(map[string]any)
+		list = object[step]
+	}
+	items, _ := list.([]any)
+	places := make([]place, len(items))
+	for i, item := range items {
+		own := maps.Clone(in)
+		own["item"], own["index"] = item, i
+		places[i] = place{fmt.Sprintf("%s/%d", c.Each, i), own}
+	}
+	return places
+}
+
+// apply adds what r has against a place. Of a spec that is not formed as the
+// schema wants it, a policy need not make sense. The error is ctx's.
+func (v *Verdict) apply(ctx context.Context, r compiled, p place, formed bool) error {
+	out, _, err := r.holds.ContextEval(ctx, p.in)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	violation := Violation{Policy: r.ID, Field: p.at + r.Field, Docs: r.Docs}
+	switch {
+	case err != nil && !formed:
+	case err != nil:
+		violation.Message = "cannot be judged: " + err.Error()
+		v.Violations = append(v.Violations, violation)
+	case out.Value() == true:
+	case r.Severity == Warn:
+		violation.Message = r.say(ctx, p.in)
+		v.Warnings = append(v.Warnings, violation)
+	default:
+		violation.Message = r.say(ctx, p.in)
+		v.Violations = append(v.Violations, violation)
+	}
+	return nil
+}
+
+// noMessage begins the message of a policy whose own cannot be made.
+const noMessage = "violated; its message cannot be made: "
 
 // say returns the message of a violated policy.
 func (c compiled) say(ctx context.Context, in map[string]any) string {
@@ -156,7 +238,7 @@ func (c compiled) say(ctx context.Context, in map[string]any) string {
 	}
 	out, _, err := c.message.ContextEval(ctx, in)
 	if err != nil {
-		return "violated; its message cannot be made: " + err.Error()
+		return noMessage + err.Error()
 	}
 	text, _ := out.Value().(string) // type-checked when it was compiled
 	return text
