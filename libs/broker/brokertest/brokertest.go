@@ -1,8 +1,11 @@
 package brokertest
 
 import (
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 )
@@ -29,10 +32,26 @@ func LeastDeliveries(n int) Option {
 	return func(s *suite) { s.leastDeliveries = n }
 }
 
+// Leases is for brokers that deliver again what was not settled only after a
+// while: so long the suite waits before it believes that something was settled.
+func Leases(d time.Duration) Option {
+	return func(s *suite) { s.lease = d }
+}
+
+// Together runs up to n themes at once, first those alone that need one of the
+// given capabilities, because they disturb what others share. Themes wait most
+// of their time, so that n may be more than there are processors.
+func Together(n int, alone ...Capability) Option {
+	return func(s *suite) { s.together, s.alone = n, alone }
+}
+
 type suite struct {
 	run             func(*testing.T, func(*testing.T))
 	without         map[Capability]string
 	leastDeliveries int
+	lease           time.Duration
+	together        int
+	alone           []Capability
 }
 
 // theme is one promise. It must not start subtests: it may run in a bubble.
@@ -55,13 +74,29 @@ func Exercise(t *testing.T, newHarness func(testing.TB) Harness, options ...Opti
 	for c, why := range s.without {
 		t.Logf("this broker does not offer %s: %s", c, why)
 	}
-	for _, more := range [][]theme{
+	var (
+		running sync.WaitGroup
+		places  = make(chan struct{}, max(1, s.together))
+		rest    []theme
+	)
+	for _, th := range slices.Concat(
 		routing, deliveries, retries, deadLetters, reviews, concurrency, stopping, pausing, pressure, content, failures, order, contract,
-	} {
-		for _, th := range more {
-			s.exercise(t, th, newHarness)
+	) {
+		if s.together > 1 && !slices.ContainsFunc(th.needs, func(c Capability) bool { return slices.Contains(s.alone, c) }) {
+			rest = append(rest, th)
+			continue
 		}
+		s.exercise(t, th, newHarness)
 	}
+	// Not by t.Parallel, which bounds by processors.
+	for _, th := range rest {
+		places <- struct{}{}
+		running.Go(func() {
+			defer func() { <-places }()
+			s.exercise(t, th, newHarness)
+		})
+	}
+	running.Wait()
 }
 
 func (s suite) exercise(t *testing.T, th theme, newHarness func(testing.TB) Harness) {

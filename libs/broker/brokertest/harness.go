@@ -3,6 +3,7 @@ package brokertest
 import (
 	"crypto/rand"
 	"testing"
+	"time"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 )
@@ -89,11 +90,12 @@ type bench struct {
 	inner           Harness
 	suffix          string
 	leastDeliveries int
+	lease           time.Duration
 }
 
 func (s suite) bench(t *testing.T, h Harness, needs []Capability) *bench {
 	t.Helper()
-	b := &bench{inner: h, suffix: "." + rand.Text()[:8], leastDeliveries: s.leastDeliveries}
+	b := &bench{inner: h, suffix: "." + rand.Text()[:8], leastDeliveries: s.leastDeliveries, lease: s.lease}
 	for _, c := range needs {
 		if !b.offers(c) {
 			t.Fatalf("the harness does not offer %s; implement it, or say Without(…, why)", c)

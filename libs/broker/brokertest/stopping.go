@@ -51,7 +51,7 @@ func drains(t *testing.T, h *bench) {
 		again <- d.Event.ID()
 		return broker.Ack()
 	})
-	none(t, again, "the acknowledgement was lost with the stop")
+	noneFor(t, h.lease+quiet, again, "the acknowledgement was lost with the stop")
 }
 
 func waits(t *testing.T, h *bench) {
@@ -68,6 +68,7 @@ func waits(t *testing.T, h *bench) {
 	})
 	publish(t, h.Publisher(topic), many(n, "e")...)
 	handled := next(t, first, "the first delivery")
+	none(t, first, "a second handler began beside the first") // long enough to fetch more
 	time.AfterFunc(quiet, func() { close(release) })
 	stop() // ends the subscriber while the handler runs
 	if len(first) > 0 {
@@ -87,7 +88,7 @@ func waits(t *testing.T, h *bench) {
 			t.Fatalf("%s: attempt %d, but nobody had handled it", d.Event.ID(), d.Attempt)
 		}
 	}
-	none(t, rest, "an event came twice")
+	noneFor(t, h.lease+quiet, rest, "an event came twice")
 }
 
 func stopsLoseNothing(t *testing.T, h *bench) {

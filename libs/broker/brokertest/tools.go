@@ -97,10 +97,16 @@ func next[T any](t *testing.T, c <-chan T, what string) T {
 // none checks that nothing comes from c for a while.
 func none[T any](t *testing.T, c <-chan T, what string) {
 	t.Helper()
+	noneFor(t, quiet, c, what)
+}
+
+// noneFor checks that nothing comes from c for the given time.
+func noneFor[T any](t *testing.T, d time.Duration, c <-chan T, what string) {
+	t.Helper()
 	select {
 	case v := <-c:
 		t.Fatalf("%s: %v", what, v)
-	case <-time.After(quiet):
+	case <-time.After(d):
 	}
 }
 

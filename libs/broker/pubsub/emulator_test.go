@@ -23,6 +23,7 @@ func TestConformanceOnTheEmulator(t *testing.T) {
 	t.Parallel()
 	server := startEmulator(t)
 	brokertest.Exercise(t, func(t testing.TB) brokertest.Harness { return newHarness(t, server) },
+		brokertest.Together(atOnce), brokertest.Leases(lease),
 		brokertest.Without(brokertest.Bounding, "Pub/Sub's subscriptions have no size"),
 		brokertest.Without(brokertest.Unburying, "the driver checks that the dead letters have a topic before it receives"),
 		brokertest.Without(brokertest.Returning, "an acknowledgement outlives the connection that brought the event"),

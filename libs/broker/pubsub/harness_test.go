@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 
 const project = "hyperfleet-test"
 
+// atOnce is how many themes run at once; each waits most of its time.
+const atOnce = 8
+
 // harness is a broker behind a proxy.
 type harness struct {
 	*proxy
@@ -191,6 +194,7 @@ func (f *fake) Stored(topic, _ string) int {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	brokertest.Exercise(t, func(t testing.TB) brokertest.Harness { return newFake(t) },
+		brokertest.Together(atOnce), brokertest.Leases(lease),
 		brokertest.Without(brokertest.Durability, "the fake keeps events in memory, and a stop closes the way to it only"),
 		brokertest.Without(brokertest.Bounding, "Pub/Sub's subscriptions have no size"),
 		brokertest.Without(brokertest.Unburying, "the driver checks that the dead letters have a topic before it receives"),

@@ -48,6 +48,12 @@ func TestMutantsAreCaught(t *testing.T) {
 			Tests: "^TestConformance$/(what_nobody_settled|stopping_over_and_over)",
 		},
 		{
+			Name: "acknowledgements lost with a stop", File: "subscriber.go",
+			Old:   "	dispatch.Run(run, queue",
+			New:   "	context.AfterFunc(run, func() { _ = c.Close() })\n	dispatch.Run(run, queue",
+			Tests: "^TestConformance$/a_subscriber_that_stops_waits",
+		},
+		{
 			Name: "what nobody handled given up", File: "delivery.go",
 			Old:   "*m.DeliveryAttempt < mostReturns {",
 			New:   "true {",

@@ -225,5 +225,6 @@ func (h *harness) remove() {
 func TestConformance(t *testing.T) {
 	rabbit(t)
 	brokertest.Exercise(t, newHarness,
+		brokertest.Together(4, brokertest.Restarting, brokertest.Alarming),
 		brokertest.Without(brokertest.Ordering, "retries and lost connections reorder; events need no order"))
 }
