@@ -8,6 +8,4 @@ require (
 	go.uber.org/goleak v1.3.0
 )
 
-require github.com/stretchr/testify v1.12.1 // indirect
-
 replace github.com/hyperfleet/hyperfleet/libs/fleet => ../fleet
