@@ -7,6 +7,7 @@ SOAK    ?= 100
 TIMEOUT ?= 20m
 MODULES := $(shell go list -m -f '{{.Dir}}')
 LINT    := bin/golangci-lint
+GEN     := bin/controller-gen
 export ROUNDS REQUIRE TIMEOUT
 
 .PHONY: help
@@ -51,10 +52,20 @@ $(LINT): .tools/lint/go.mod
 	@echo "building golangci-lint (once, some minutes)"
 	@mkdir -p bin && cd .tools/lint && GOWORK=off go build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
+$(GEN): .tools/controller-gen/go.mod
+	@mkdir -p bin && cd .tools/controller-gen && GOWORK=off go build -o $(CURDIR)/$@ sigs.k8s.io/controller-tools/cmd/controller-gen
+
+.PHONY: generate
+generate: $(GEN) ## Generate the CustomResourceDefinitions and the copies of their types
+	@cd libs/apis && $(CURDIR)/$(GEN) object crd paths=./v1alpha1 output:crd:dir=crds
+
 .PHONY: verify
-verify: ## Check that every module is complete and tidy, and that the scripts parse
+verify: $(GEN) ## Check that every module is complete and tidy, that what is generated is up to date, and that the scripts parse
 	@for m in $(MODULES); do echo "verify $${m#$(CURDIR)/}"; \
 	  (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./... && GOWORK=off go vet ./...) || exit 1; done
+	@d=$$(mktemp -d) && trap 'rm -rf "$$d"' EXIT && cd libs/apis && \
+	  $(CURDIR)/$(GEN) object crd paths=./v1alpha1 output:object:dir=$$d output:crd:dir=$$d && \
+	  for f in "$$d"/*.yaml; do diff -u crds/$${f##*/} $$f || exit 1; done && diff -u v1alpha1/zz_generated.deepcopy.go $$d/zz_generated.deepcopy.go
 	@for s in .ci/run .ci/test; do bash -n $$s || exit 1; done
 
 .PHONY: tools

@@ -57,6 +57,8 @@ spec:
   hyperfleetAPI: {url: "ftp://x", timeout: -1s}
   broker: {type: kafka, maxDeliveries: 0}
   retry: {limit: -1, backoff: 0s}
+  recheck: {every: 0s}
+  deletion: {jobTemplate: {backoffLimit: -1}}
   jobTemplate:
     env: [{name: GENERATION, value: "1"}, {name: "a=b"}, {name: X}, {name: X}]
     secrets: [UP, s, s]
@@ -78,7 +80,8 @@ spec:
 		"spec.criteria.dependencies[0]: Invalid value: \"dns\": an adapter cannot depend on itself",
 		"spec.criteria.dependencies[1]", "spec.criteria.dependencies[3]: Duplicate",
 		"spec.hyperfleetAPI.url", "spec.hyperfleetAPI.timeout", "spec.broker.type", "spec.broker.maxDeliveries",
-		"spec.retry.limit", "spec.retry.backoff", "spec.jobTemplate.image",
+		"spec.retry.limit", "spec.retry.backoff", "spec.recheck.every", "spec.jobTemplate.image",
+		"spec.deletion.jobTemplate.image", "spec.deletion.jobTemplate.backoffLimit",
 		"spec.jobTemplate.env[0].name: Invalid value: \"GENERATION\": is set by the adapter",
 		"spec.jobTemplate.env[1].name", "spec.jobTemplate.env[3].name: Duplicate",
 		"spec.jobTemplate.secrets[0]", "spec.jobTemplate.secrets[2]: Duplicate", "spec.jobTemplate.resources.requests[cpu]",

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -27,9 +26,6 @@ const (
 // maxRetryBackoff is the longest that the API lets an adapter wait.
 const maxRetryBackoff = 30 * 24 * time.Hour
 
-// reserved are the environment variables that every Job gets from its adapter.
-var reserved = []string{"CLUSTER_ID", "RESOURCE_TYPE", "RESOURCE_ID", "HYPERFLEET_API", "GENERATION", "ATTEMPT", "ADAPTER", "MODE"}
-
 // Defaults returns c with everything set that an operator may leave out, except
 // what comes from the process's configuration: the API and the broker.
 func (c AdapterConfig) Defaults() AdapterConfig {
@@ -48,20 +44,11 @@ func (c AdapterConfig) Defaults() AdapterConfig {
 	}
 	s.Retry.Limit = or(s.Retry.Limit, DefaultRetryLimit)
 	s.Retry.Backoff = orDuration(s.Retry.Backoff, DefaultRetryBackoff)
-	s.JobTemplate.ActiveDeadlineSeconds = or(s.JobTemplate.ActiveDeadlineSeconds, DefaultActiveDeadlineSeconds)
-	s.JobTemplate.BackoffLimit = or(s.JobTemplate.BackoffLimit, DefaultBackoffLimit)
-	s.JobTemplate.TTLSecondsAfterFinished = or(s.JobTemplate.TTLSecondsAfterFinished, DefaultTTLSeconds)
-	return c
-}
-
-// Defaults returns b with everything set that an operator may leave out. config
-// is the name of the AdapterConfig.
-func (b SubscriberBroker) Defaults(config string) SubscriberBroker {
-	if b.Subscription == "" {
-		b.Subscription = config + "-sub"
+	s.JobTemplate = s.JobTemplate.defaults()
+	if s.Deletion != nil {
+		s.Deletion = &Deletion{JobTemplate: s.Deletion.JobTemplate.defaults()}
 	}
-	b.MaxDeliveries = or(b.MaxDeliveries, DefaultMaxDeliveries)
-	return b
+	return c
 }
 
 func or[T any](p *T, otherwise T) *T {
@@ -103,7 +90,17 @@ func (c AdapterConfig) problems() field.ErrorList {
 	if b := c.Spec.Retry.Backoff; b != nil && (b.Duration <= 0 || b.Duration > maxRetryBackoff) {
 		errs = append(errs, field.Invalid(retry.Child("backoff"), b.Duration.String(), fmt.Sprintf("must be longer than 0 and at most %s", maxRetryBackoff)))
 	}
+	if r := c.Spec.Recheck; r != nil {
+		every := spec.Child("recheck", "every")
+		if r.Every == nil {
+			errs = append(errs, field.Required(every, "a time such as 24h"))
+		}
+		errs = append(errs, longerThan(every, r.Every, 0)...)
+	}
 	errs = append(errs, c.Spec.JobTemplate.validate(spec.Child("jobTemplate"))...)
+	if d := c.Spec.Deletion; d != nil {
+		errs = append(errs, d.JobTemplate.validate(spec.Child("deletion", "jobTemplate"))...)
+	}
 	return errs
 }
 
@@ -129,83 +126,6 @@ func (a HyperfleetAPI) validate(path *field.Path) field.ErrorList {
 	}
 	if a.Timeout != nil && a.Timeout.Duration <= 0 {
 		errs = append(errs, field.Invalid(path.Child("timeout"), a.Timeout.Duration.String(), "must be longer than 0"))
-	}
-	return errs
-}
-
-// Validate names every problem of b on its own, for a process's fallback.
-func (b SubscriberBroker) Validate() error {
-	return b.validate(field.NewPath("broker")).ToAggregate()
-}
-
-func (b SubscriberBroker) validate(path *field.Path) field.ErrorList {
-	var (
-		errs  field.ErrorList
-		types = []string{"gcp-pubsub", "rabbitmq", "stub"}
-	)
-	if !slices.Contains(types, b.Type) {
-		errs = append(errs, field.NotSupported(path.Child("type"), b.Type, types))
-	}
-	if b.Type == "rabbitmq" {
-		if b.Exchange == "" {
-			errs = append(errs, field.Required(path.Child("exchange"), "the topic exchange that the sentinels publish to"))
-		}
-		if b.RoutingKey == "" {
-			errs = append(errs, field.Required(path.Child("routingKey"), "the routing key of the events, such as clusters.changed"))
-		}
-	}
-	errs = append(errs, atLeast(path.Child("maxDeliveries"), b.MaxDeliveries, 1)...)
-	return errs
-}
-
-func (t JobTemplate) validate(path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if strings.TrimSpace(t.Image) == "" {
-		errs = append(errs, field.Required(path.Child("image"), "the image that the Job runs"))
-	}
-	errs = append(errs, environment(path.Child("env"), t.Env)...)
-	seen := map[string]bool{}
-	for i, s := range t.Secrets {
-		for _, msg := range validation.IsDNS1123Subdomain(s) {
-			errs = append(errs, field.Invalid(path.Child("secrets").Index(i), s, msg))
-		}
-		if seen[s] {
-			errs = append(errs, field.Duplicate(path.Child("secrets").Index(i), s))
-		}
-		seen[s] = true
-	}
-	for name, limit := range t.Resources.Limits {
-		if request, ok := t.Resources.Requests[name]; ok && request.Cmp(limit) > 0 {
-			errs = append(errs, field.Invalid(path.Child("resources", "requests").Key(string(name)), request.String(),
-				"must not be above the limit "+limit.String()))
-		}
-	}
-	if t.ServiceAccountName != "" {
-		for _, msg := range validation.IsDNS1123Subdomain(t.ServiceAccountName) {
-			errs = append(errs, field.Invalid(path.Child("serviceAccountName"), t.ServiceAccountName, msg))
-		}
-	}
-	errs = append(errs, atLeast(path.Child("activeDeadlineSeconds"), t.ActiveDeadlineSeconds, 1)...)
-	errs = append(errs, atLeast(path.Child("backoffLimit"), t.BackoffLimit, 0)...)
-	errs = append(errs, atLeast(path.Child("ttlSecondsAfterFinished"), t.TTLSecondsAfterFinished, 0)...)
-	return errs
-}
-
-func environment(path *field.Path, env []corev1.EnvVar) field.ErrorList {
-	var errs field.ErrorList
-	seen := map[string]bool{}
-	for i, e := range env {
-		name := path.Index(i).Child("name")
-		for _, msg := range validation.IsEnvVarName(e.Name) {
-			errs = append(errs, field.Invalid(name, e.Name, msg))
-		}
-		if slices.Contains(reserved, e.Name) {
-			errs = append(errs, field.Invalid(name, e.Name, "is set by the adapter"))
-		}
-		if seen[e.Name] {
-			errs = append(errs, field.Duplicate(name, e.Name))
-		}
-		seen[e.Name] = true
 	}
 	return errs
 }

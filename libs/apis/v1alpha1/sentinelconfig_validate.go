@@ -103,39 +103,3 @@ func longerThan(path *field.Path, d *metav1.Duration, least time.Duration) field
 	}
 	return field.ErrorList{field.Invalid(path, d.Duration.String(), "must be longer than 0")}
 }
-
-// Validate names every problem of b on its own, for a process's fallback.
-func (b PublisherBroker) Validate() error {
-	return b.validate(field.NewPath("broker")).ToAggregate()
-}
-
-func (b PublisherBroker) validate(path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	refuse := func(name, value string) {
-		if value != "" {
-			errs = append(errs, field.Forbidden(path.Child(name), fmt.Sprintf("a broker of type %s has none", b.Type)))
-		}
-	}
-	require := func(name, value, what string) {
-		if value == "" {
-			errs = append(errs, field.Required(path.Child(name), what))
-		}
-	}
-	switch b.Type {
-	case "gcp-pubsub":
-		refuse("exchange", b.Exchange)
-		refuse("routingKey", b.RoutingKey)
-	case "rabbitmq":
-		require("exchange", b.Exchange, "the topic exchange to publish to")
-		require("routingKey", b.RoutingKey, "the routing key of the events, such as clusters.changed")
-		refuse("topic", b.Topic)
-		refuse("projectID", b.ProjectID)
-	case "stub":
-		refuse("projectID", b.ProjectID)
-		refuse("exchange", b.Exchange)
-		refuse("routingKey", b.RoutingKey)
-	default:
-		errs = append(errs, field.NotSupported(path.Child("type"), b.Type, []string{"gcp-pubsub", "rabbitmq", "stub"}))
-	}
-	return errs
-}
