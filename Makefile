@@ -69,8 +69,12 @@ verify: $(GEN) ## Check that every module is complete and tidy, that what is gen
 	@for s in .ci/run .ci/test; do bash -n $$s || exit 1; done
 
 .PHONY: tools
-tools: $(LINT) ## Build the pinned tools and fetch PostgreSQL where the machine has none
+tools: $(LINT) kube ## Build the pinned tools and fetch PostgreSQL where the machine has none
 	@go run ./libs/pgdev/cmd/pgdev
+
+.PHONY: kube
+kube: ## Build the tests' Kubernetes into the user's cache (once; 20 minutes from nothing)
+	@go run ./libs/kubedev/cmd/kubedev
 
 .PHONY: fmt
 fmt: ## Format all Go code

@@ -168,8 +168,10 @@ func wrongWay(s source, toModule, to string) string {
 		return "" // a broker for tests, not its driver
 	case (toModule == "libs/broker/rabbitmq" || toModule == "libs/broker/pubsub") && !main:
 		return "a broker driver is named in a main.go alone"
-	case (toModule == "libs/pgdev" || toModule == "libs/kubedev") && !s.isTest() && from != "hyperfleet":
+	case toModule == "libs/pgdev" && !s.isTest() && from != "hyperfleet":
 		return "it is for tests and `hyperfleet dev`"
+	case toModule == "libs/kubedev" && !s.isTest():
+		return "it is for tests"
 	}
 	return ""
 }
@@ -340,9 +342,10 @@ func textFile(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte
 func fixture() fstest.MapFS {
 	tree := fstest.MapFS{
 		"doc.go": goFile("hyperfleet"), "Makefile": textFile("help:\n"),
-		"go.work":                                textFile("go 1.26.0\n\nuse (\n\t.\n\t./libs/fleet\n\t./libs/pgdev\n\t./libs/broker/pubsub\n\t./components/api\n\t./components/jobs\n\t./components/hyperfleet\n)\n"),
+		"go.work":                                textFile("go 1.26.0\n\nuse (\n\t.\n\t./libs/fleet\n\t./libs/pgdev\n\t./libs/kubedev\n\t./libs/broker/pubsub\n\t./components/api\n\t./components/jobs\n\t./components/hyperfleet\n)\n"),
 		"libs/fleet/doc.go":                      goFile("fleet"),
 		"libs/pgdev/doc.go":                      goFile("pgdev"),
+		"libs/kubedev/doc.go":                    goFile("kubedev"),
 		"libs/broker/pubsub/doc.go":              goFile("pubsub"),
 		"components/api/doc.go":                  goFile("api", modulePath+"/libs/fleet"),
 		"components/api/api_test.go":             goFile("api", modulePath+"/libs/pgdev"),
@@ -353,7 +356,7 @@ func fixture() fstest.MapFS {
 		".tools/lint/go.mod":                     textFile("module lint\n\ngo 1.26.0\n"),
 		"components/api/testdata/ignored/bad.go": goFile("util"),
 	}
-	for _, dir := range []string{".", "libs/fleet", "libs/pgdev", "libs/broker/pubsub", "components/api", "components/jobs", "components/hyperfleet"} {
+	for _, dir := range []string{".", "libs/fleet", "libs/pgdev", "libs/kubedev", "libs/broker/pubsub", "components/api", "components/jobs", "components/hyperfleet"} {
 		tree[path.Join(dir, "go.mod")] = textFile("module x\n\ngo 1.26.0\n")
 	}
 	return tree
@@ -371,6 +374,8 @@ var rules = map[string]struct {
 		{"components/hyperfleet/dev/x.go": goFile("dev", modulePath+"/components/api/cmd/api")},
 		{"components/api/x.go": goFile("api", modulePath+"/libs/broker/pubsub")},
 		{"components/api/x.go": goFile("api", modulePath+"/libs/pgdev")},
+		{"components/api/x.go": goFile("api", modulePath+"/libs/kubedev")},
+		{"components/hyperfleet/dev/x.go": goFile("dev", modulePath+"/libs/kubedev")},
 		{"components/api/x.go": goFile("api", modulePath)},
 		{"libs/fleet/x.go": goFile("fleet", modulePath+"/libs/pgdev")},
 		{"x.go": goFile("hyperfleet", modulePath+"/libs/fleet")},

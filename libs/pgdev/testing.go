@@ -31,16 +31,20 @@ var shared struct {
 
 // Main is the body of a TestMain: it runs the tests of a package that uses
 // [Database] and stops the server that they shared.
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Run(m.Run)) }
+
+// Run is [Main] for packages that share more than this: it runs the tests, stops
+// the server that they shared and returns the exit code.
+func Run(tests func() int) (code int) {
 	shared.inMain.Store(true)
-	code := m.Run()
+	code = tests()
 	if shared.server != nil {
 		if err := shared.server.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "stop the tests' PostgreSQL:", err)
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // Found says whether the machine has a PostgreSQL, fetched ones included.

@@ -1,0 +1,9 @@
+package kubedev
+
+import "syscall"
+
+// tied makes a child end when its parent does, however that ends, and keeps a
+// Ctrl-C at the terminal from it: it ends by Stop.
+func tied() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+}
