@@ -66,7 +66,7 @@ func kinds() []kind {
 	return []kind{
 		{name: "validation", pools: true, create: validate, check: validate, remove: forget, commands: []func() *cobra.Command{testBundle}},
 		{name: "dns", create: nameHosts, check: nameHosts, remove: unnameHosts},
-		{name: "placement", create: place, check: place, remove: free},
+		{name: "placement", create: place, check: place, remove: free, commands: []func() *cobra.Command{simulatePlacement}},
 		{name: "pullsecret", create: credential, check: credential, remove: discredit},
 		{name: "hypershift", pools: true, create: describe, check: describe, remove: undescribe},
 	}

@@ -106,6 +106,7 @@ func TestTheChainMakesEveryArtefact(t *testing.T) {
 		"tls/" + clusterID + ".yaml":        "-rw-------",
 		"pullsecret/" + clusterID + ".yaml": "-rw-------",
 		"placement/assignments.json":        "-rw-r--r--",
+		"placement/" + clusterID + ".json":  "-rw-r--r--",
 		"hypershift/" + clusterID + ".yaml": "-rw-r--r--",
 	}
 	if diff := cmp.Diff(want, modes); diff != "" {

@@ -53,15 +53,18 @@ func place(ctx context.Context, in Input) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	return placement.Run(ctx, inventory, in.Cluster, in.assignments(), in.files())
+	return placement.Run(ctx, inventory, in.Cluster, in.placement())
 }
 
 func free(ctx context.Context, in Input) (string, any, error) {
-	message, err := placement.Release(ctx, in.Cluster.ID, in.assignments(), in.files())
+	message, err := placement.Release(ctx, in.Cluster.ID, in.placement())
 	return message, nil, err
 }
 
-func (in Input) assignments() string { return in.Config.artefact("placement", "assignments.json") }
+func (in Input) placement() placement.Options {
+	return placement.Options{Path: in.Config.artefact("placement", "assignments.json"),
+		Explanation: in.Config.artefact("placement", in.Cluster.ID+".json"), Files: in.files()}
+}
 
 // defaultTTL is that of records of clusters whose spec has none, in seconds.
 const defaultTTL = 300

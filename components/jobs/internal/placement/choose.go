@@ -11,6 +11,7 @@ import (
 // Wanted is what a cluster asks of its place. Empty fields ask nothing.
 type Wanted struct {
 	Cluster        string // id
+	Tenant         string
 	Region         string
 	Provider       string
 	Architecture   string
@@ -19,51 +20,83 @@ type Wanted struct {
 	Pinned         string // name of a management cluster
 }
 
-// Choose returns the best place for a cluster, given the places that clusters
-// (by id) have already. The cluster keeps the place that it has while that
-// is right; otherwise the emptiest place wins, one in the zones of most of its
-// pools first among equals, then the first by name. The error says of every
-// management cluster why it is refused.
-func Choose(in Inventory, assigned map[string]string, w Wanted) (ManagementCluster, error) {
-	used := map[string]int{}
-	for cluster, place := range assigned {
-		if cluster != w.Cluster {
-			used[place]++
-		}
+// Candidate is what was found of one management cluster.
+type Candidate struct {
+	Name     string   `json:"name"`
+	Refusals []string `json:"refusals,omitempty"` // everything that speaks against it
+	Scores   *Scores  `json:"scores,omitempty"`   // nil if it is refused
+}
+
+// Choice is where a cluster goes, and why.
+type Choice struct {
+	Chosen     ManagementCluster `json:"-"`
+	Kept       bool              `json:"kept"`       // it was there already
+	Candidates []Candidate       `json:"candidates"` // the best first, then the refused by name
+}
+
+// Choose finds the best place for a cluster, given where clusters are already.
+// The cluster keeps the place that it has while that is right; otherwise the
+// highest score wins, the first by name among equals. The same arguments give
+// the same answer. An error is a [NoPlaceError], or says that the cluster asks for a
+// place that there is not.
+func Choose(in Inventory, l *Ledger, w Wanted) (Choice, error) {
+	if w.Pinned != "" && !slices.ContainsFunc(in.ManagementClusters, func(m ManagementCluster) bool { return m.Name == w.Pinned }) {
+		return Choice{}, fmt.Errorf("placement.managementCluster names %s, which the inventory does not have", w.Pinned)
 	}
-	has := assigned[w.Cluster]
+	has := l.Of(w.Cluster).On
+	var c Choice
 	var fit []ManagementCluster
-	var refused []string
-	known := false
 	for _, m := range in.ManagementClusters {
-		known = known || m.Name == w.Pinned
-		if why := refusals(m, w, used[m.Name], m.Name == has); len(why) > 0 {
-			refused = append(refused, m.Name+" ("+strings.Join(why, ", ")+")")
+		if why := refusals(m, w, l.Used(m.Name), m.Name == has); len(why) > 0 {
+			c.Candidates = append(c.Candidates, Candidate{Name: m.Name, Refusals: why})
 			continue
-		}
-		if m.Name == has {
-			return m, nil
 		}
 		fit = append(fit, m)
 	}
-	if w.Pinned != "" && !known {
-		return ManagementCluster{}, fmt.Errorf("placement.managementCluster names %s, which the inventory does not have", w.Pinned)
-	}
+	slices.SortFunc(c.Candidates, func(a, b Candidate) int { return cmp.Compare(a.Name, b.Name) })
 	if len(fit) == 0 {
-		slices.Sort(refused)
-		return ManagementCluster{}, fmt.Errorf("no management cluster fits: %s", strings.Join(refused, "; "))
+		return c, NoPlaceError{c.Candidates}
 	}
-	return slices.MinFunc(fit, func(a, b ManagementCluster) int {
-		return cmp.Or(
-			// a.used/a.capacity against b.used/b.capacity, without fractions
-			cmp.Compare(used[a.Name]*b.Capacity, used[b.Name]*a.Capacity),
-			cmp.Compare(count(w.Zones, b.Zone), count(w.Zones, a.Zone)),
-			cmp.Compare(a.Name, b.Name))
-	}), nil
+	best := rank(in, fit, l, w)
+	c.Candidates = append(best, c.Candidates...)
+	if c.Kept = slices.ContainsFunc(fit, func(m ManagementCluster) bool { return m.Name == has }); !c.Kept {
+		has = best[0].Name
+	}
+	c.Chosen = fit[slices.IndexFunc(fit, func(m ManagementCluster) bool { return m.Name == has })]
+	return c, nil
 }
 
-// refusals says everything that speaks against m. used is how many other
-// clusters it hosts; has says that it hosts this one.
+// rank scores the places that fit, the best first.
+func rank(in Inventory, fit []ManagementCluster, l *Ledger, w Wanted) []Candidate {
+	weights := DefaultWeights()
+	if in.Weights != nil {
+		weights = *in.Weights
+	}
+	cheapest := leastCost(fit)
+	ranked := make([]Candidate, len(fit))
+	for i, m := range fit {
+		s := score(m, w, l, weights, cheapest)
+		ranked[i] = Candidate{Name: m.Name, Scores: &s}
+	}
+	slices.SortFunc(ranked, func(a, b Candidate) int {
+		return cmp.Or(cmp.Compare(b.Scores.Total, a.Scores.Total), cmp.Compare(a.Name, b.Name))
+	})
+	return ranked
+}
+
+// NoPlaceError says of every management cluster why it is refused.
+type NoPlaceError struct{ Candidates []Candidate }
+
+func (e NoPlaceError) Error() string {
+	all := make([]string, len(e.Candidates))
+	for i, c := range e.Candidates {
+		all[i] = c.Name + " (" + strings.Join(c.Refusals, ", ") + ")"
+	}
+	return "no management cluster fits: " + strings.Join(all, "; ")
+}
+
+// refusals says everything that speaks against m. used is how many clusters it
+// hosts; has says that this one is among them.
 func refusals(m ManagementCluster, w Wanted, used int, has bool) (why []string) {
 	differs := func(what, want, got string) {
 		if want != "" && want != got {
@@ -92,21 +125,28 @@ func refusals(m ManagementCluster, w Wanted, used int, has bool) (why []string) 
 		}
 	}
 	if m.Maintenance && !has {
-		why = append(why, "is in maintenance")
+		why = append(why, inMaintenance)
 	}
 	if used >= m.Capacity && !has {
-		why = append(why, fmt.Sprintf("is full: %d of %d", used, m.Capacity))
+		why = append(why, fmt.Sprintf("%s: %d of %d", isFull, used, m.Capacity))
 	}
 	return why
 }
 
-func count(list []string, s string) (n int) {
-	for _, x := range list {
-		if x == s {
-			n++
+// Refusals that may pass by themselves.
+const (
+	inMaintenance = "is in maintenance"
+	isFull        = "is full"
+)
+
+// mayBecomeFree says whether only time keeps c from being the place.
+func (c Candidate) mayBecomeFree() bool {
+	for _, why := range c.Refusals {
+		if why != inMaintenance && !strings.HasPrefix(why, isFull) {
+			return false
 		}
 	}
-	return n
+	return true
 }
 
 func distinct(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }

@@ -17,6 +17,7 @@ var Default []byte
 
 // Inventory is the management clusters that there are.
 type Inventory struct {
+	Weights            *Weights            `json:"weights"` // nil = [DefaultWeights]
 	ManagementClusters []ManagementCluster `json:"managementClusters"`
 }
 
@@ -30,6 +31,8 @@ type ManagementCluster struct {
 	Architectures  []string          `json:"architectures"`  // of the nodes that it can serve
 	Capacity       int               `json:"capacity"`       // control planes
 	Maintenance    bool              `json:"maintenance"`    // takes no new ones
+	LatencyClass   string            `json:"latencyClass"`   // low, medium (if "") or high
+	Cost           float64           `json:"cost"`           // of a control plane, in any unit; 0 = nobody knows
 	Labels         map[string]string `json:"labels"`
 	Taints         map[string]string `json:"taints"` // only for clusters whose placement.requiredLabels say the same
 }
@@ -44,6 +47,9 @@ func Load(name string, text []byte) (Inventory, error) {
 	}
 	var problems []error
 	seen := map[string]bool{}
+	if w := in.Weights; w != nil && min(w.Free, w.TenantSpread, w.Zones, w.Latency, w.Cost) < 0 {
+		problems = append(problems, errors.New("weights: want 0 or more"))
+	}
 	for i, m := range in.ManagementClusters {
 		bad := func(format string, args ...any) {
 			problems = append(problems, fmt.Errorf("managementClusters[%d] %s: %s", i, m.Name, fmt.Sprintf(format, args...)))
@@ -65,6 +71,12 @@ func Load(name string, text []byte) (Inventory, error) {
 		}
 		if m.Capacity < 0 {
 			bad("capacity: want 0 or more")
+		}
+		if _, ok := latencyClasses[m.LatencyClass]; !ok {
+			bad("latencyClass %q: want low, medium or high", m.LatencyClass)
+		}
+		if m.Cost < 0 {
+			bad("cost: want 0 or more")
 		}
 	}
 	if len(in.ManagementClusters) == 0 {

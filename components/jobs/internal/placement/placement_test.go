@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hyperfleet/hyperfleet/components/jobs/internal/disk"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -21,7 +20,7 @@ func inventory() Inventory {
 		}
 		return m
 	}
-	return Inventory{[]ManagementCluster{
+	return Inventory{ManagementClusters: []ManagementCluster{
 		mc("b", "z1", nil),
 		mc("a", "z1", nil),
 		mc("c", "z2", nil),
@@ -37,11 +36,11 @@ func inventory() Inventory {
 }
 
 // hosting is an assignment of n clusters each to the named places.
-func hosting(n int, places ...string) map[string]string {
-	assigned := map[string]string{}
+func hosting(n int, places ...string) map[string]Place {
+	assigned := map[string]Place{}
 	for _, place := range places {
 		for i := range n {
-			assigned[fmt.Sprintf("%s-%d", place, i)] = place
+			assigned[fmt.Sprintf("%s-%d", place, i)] = Place{On: place}
 		}
 	}
 	return assigned
@@ -50,14 +49,14 @@ func hosting(n int, places ...string) map[string]string {
 func TestChoose(t *testing.T) {
 	base := Wanted{Cluster: "me", Region: "us-east", Provider: "aws", Architecture: "amd64"}
 	with := func(change func(*Wanted)) Wanted { w := base; change(&w); return w }
-	mine := func(at string, others map[string]string) map[string]string {
-		assigned := map[string]string{"me": at}
+	mine := func(at string, others map[string]Place) map[string]Place {
+		assigned := map[string]Place{"me": {On: at}}
 		maps.Copy(assigned, others)
 		return assigned
 	}
 	for name, c := range map[string]struct {
 		wanted   Wanted
-		assigned map[string]string
+		assigned map[string]Place
 		want     string
 	}{
 		"among equals the first by name":               {base, nil, "a"},
@@ -78,9 +77,9 @@ func TestChoose(t *testing.T) {
 		"its own place is counted once":                {base, mine("small", hosting(1, "a", "b", "c")), "small"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Choose(inventory(), c.assigned, c.wanted)
-			if err != nil || got.Name != c.want {
-				t.Errorf("got %q, %v, want %q", got.Name, err, c.want)
+			got, err := Choose(inventory(), NewLedger(c.assigned), c.wanted)
+			if err != nil || got.Chosen.Name != c.want {
+				t.Errorf("got %q, %v, want %q", got.Chosen.Name, err, c.want)
 			}
 		})
 	}
@@ -104,7 +103,7 @@ func TestEveryRefusalIsExplained(t *testing.T) {
 			"west (region is eu-west, not us-east)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Choose(inventory(), hosting(10, "a", "b", "c", "arm", "small"), c.wanted)
+			_, err := Choose(inventory(), NewLedger(hosting(10, "a", "b", "c", "arm", "small")), c.wanted)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
@@ -121,7 +120,7 @@ func TestPlacementsSpreadAndStay(t *testing.T) {
 	const plain = `{"region":"us-east","provider":"aws","architecture":"amd64"}`
 	places := map[string]int{}
 	for i := range 10 {
-		_, d, err := Run(t.Context(), in, cluster(i, plain), path, disk.Files{})
+		_, d, err := Run(t.Context(), in, cluster(i, plain), Options{Path: path, Explanation: path + ".why"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,14 +134,14 @@ func TestPlacementsSpreadAndStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 10 {
-		if _, _, err := Run(t.Context(), in, cluster(i, plain), path, disk.Files{}); err != nil {
+		if _, _, err := Run(t.Context(), in, cluster(i, plain), Options{Path: path, Explanation: path + ".why"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
 		t.Errorf("the same clusters again: %v\n%s\n%s", err, before, after)
 	}
-	message, d, err := Run(t.Context(), in, cluster(0, `{"region":"eu-west"}`), path, disk.Files{})
+	message, d, err := Run(t.Context(), in, cluster(0, `{"region":"eu-west"}`), Options{Path: path, Explanation: path + ".why"})
 	if err != nil || d.ManagementCluster != "west" || message != "placed on west in w1, moved from a" {
 		t.Errorf("got %q, %+v, %v", message, d, err)
 	}
@@ -153,7 +152,7 @@ func TestBrokenAssignmentsAreNeverOverwritten(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := Run(t.Context(), inventory(), fleet.Resource{ID: "c", Spec: []byte("{}")}, path, disk.Files{})
+	_, _, err := Run(t.Context(), inventory(), fleet.Resource{ID: "c", Spec: []byte("{}")}, Options{Path: path, Explanation: path + ".why"})
 	if text, _ := os.ReadFile(path); err == nil || string(text) != "{" {
 		t.Errorf("%v, the file holds %q", err, text)
 	}

@@ -3,9 +3,12 @@ package placement
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/disk"
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/exit"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -19,7 +22,7 @@ type Data struct {
 
 // assignments is the file that remembers who is where.
 type assignments struct {
-	Assignments map[string]string `json:"assignments"` // cluster id -> management cluster
+	Assignments map[string]Place `json:"assignments"` // by cluster id
 }
 
 // want reads from a spec what placement depends on.
@@ -39,7 +42,7 @@ func want(c fleet.Resource) (Wanted, error) {
 	if err := json.Unmarshal(c.Spec, &spec); err != nil {
 		return Wanted{}, fmt.Errorf("read spec: %w", err)
 	}
-	w := Wanted{Cluster: c.ID, Region: spec.Region, Provider: spec.Provider, Architecture: spec.Architecture,
+	w := Wanted{Cluster: c.ID, Tenant: c.Tenant, Region: spec.Region, Provider: spec.Provider, Architecture: spec.Architecture,
 		RequiredLabels: spec.Placement.RequiredLabels, Pinned: spec.Placement.ManagementCluster}
 	for _, p := range spec.NodePools {
 		w.Zones = append(w.Zones, p.Zones...)
@@ -47,24 +50,36 @@ func want(c fleet.Resource) (Wanted, error) {
 	return w, nil
 }
 
-// Run chooses c's place and records it in path.
-func Run(ctx context.Context, in Inventory, c fleet.Resource, path string, files disk.Files) (string, Data, error) {
+// Options say where places and explanations are kept.
+type Options struct {
+	Path        string // who is where
+	Explanation string // every candidate with its verdict
+	Files       disk.Files
+}
+
+// Run chooses c's place, records it and explains it. That no place is free may
+// pass; that none would ever do is final.
+func Run(ctx context.Context, in Inventory, c fleet.Resource, o Options) (string, Data, error) {
 	w, err := want(c)
 	if err != nil {
 		return "", Data{}, err
 	}
-	var m ManagementCluster
+	var choice Choice
 	var before string
-	err = change(ctx, path, files, func(assigned map[string]string) error {
-		before = assigned[c.ID]
-		if m, err = Choose(in, assigned, w); err == nil {
-			assigned[c.ID] = m.Name
+	err = o.change(ctx, func(l *Ledger) error {
+		before = l.Of(c.ID).On
+		if choice, err = Choose(in, l, w); err == nil {
+			l.Put(c.ID, Place{choice.Chosen.Name, c.Tenant})
 		}
 		return err
 	})
 	if err != nil {
+		return "", Data{}, mayPass(err)
+	}
+	if err := o.explain(choice); err != nil {
 		return "", Data{}, err
 	}
+	m := choice.Chosen
 	message := fmt.Sprintf("placed on %s in %s", m.Name, m.Zone)
 	if before != "" && before != m.Name {
 		message += ", moved from " + before
@@ -72,14 +87,32 @@ func Run(ctx context.Context, in Inventory, c fleet.Resource, path string, files
 	return message, Data{m.Name, m.Region, m.Zone, m.ProviderRegion}, nil
 }
 
+// explain writes why the cluster is where it is. One that stays is there for the
+// reasons of the time when it came.
+func (o Options) explain(c Choice) error {
+	old, err := disk.Read(o.Explanation)
+	if err != nil || c.Kept && old != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the explanation: %w", err)
+	}
+	_, err = o.Files.Write(o.Explanation, append(text, '\n'), disk.Readable)
+	return err
+}
+
 // Release frees the place that Run recorded.
-func Release(ctx context.Context, cluster, path string, files disk.Files) (string, error) {
+func Release(ctx context.Context, cluster string, o Options) (string, error) {
 	var on string
-	err := change(ctx, path, files, func(assigned map[string]string) error {
-		on = assigned[cluster]
-		delete(assigned, cluster)
+	err := o.change(ctx, func(l *Ledger) error {
+		on = l.Of(cluster).On
+		l.Remove(cluster)
 		return nil
 	})
+	if err == nil {
+		_, err = o.Files.Remove(o.Explanation)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -89,32 +122,42 @@ func Release(ctx context.Context, cluster, path string, files disk.Files) (strin
 	return "freed the place on " + on, nil
 }
 
-// change edits the assignments in path under their lock.
-func change(ctx context.Context, path string, files disk.Files, edit func(map[string]string) error) error {
-	unlock, err := files.Lock(ctx, path)
+// mayPass marks the lack of a place that others may give free.
+func mayPass(err error) error {
+	none, ok := errors.AsType[NoPlaceError](err)
+	if ok && slices.ContainsFunc(none.Candidates, Candidate.mayBecomeFree) {
+		return exit.Later(err)
+	}
+	return err
+}
+
+// change edits the places under their lock.
+func (o Options) change(ctx context.Context, edit func(*Ledger) error) error {
+	unlock, err := o.Files.Lock(ctx, o.Path)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	text, err := disk.Read(path)
+	text, err := disk.Read(o.Path)
 	if err != nil {
 		return err
 	}
 	var a assignments
 	if text != nil {
 		if err := json.Unmarshal(text, &a); err != nil {
-			return fmt.Errorf("read the assignments in %s: %w", path, err)
+			return fmt.Errorf("read the assignments in %s: %w", o.Path, err)
 		}
 	}
-	if a.Assignments == nil {
-		a.Assignments = map[string]string{}
-	}
-	if err := edit(a.Assignments); err != nil {
+	l := NewLedger(a.Assignments)
+	if err := edit(l); err != nil {
 		return err
+	}
+	if a.Assignments = l.Places(); len(a.Assignments) == 0 && text == nil {
+		return nil
 	}
 	if text, err = json.MarshalIndent(a, "", "  "); err != nil {
 		return fmt.Errorf("encode the assignments: %w", err)
 	}
-	_, err = files.Write(path, append(text, '\n'), disk.Readable)
+	_, err = o.Files.Write(o.Path, append(text, '\n'), disk.Readable)
 	return err
 }
