@@ -35,6 +35,13 @@ func (h *Health) Add(name string, check func(context.Context) error) {
 	h.checks[name] = check
 }
 
+// Remove removes a check, if there is one of that name.
+func (h *Health) Remove(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.checks, name)
+}
+
 // outcome is what one check said.
 type outcome struct {
 	name string
