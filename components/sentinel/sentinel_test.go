@@ -50,6 +50,7 @@ func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 		q := r.URL.Query()
 		a.queries = append(a.queries, r.URL.Host+" "+q.Get("due")+" "+q.Get("labelSelector")+" "+q.Get("backoffNotReady")+" "+q.Get("view"))
 		id := map[string]string{"region=us-east": "01900000-0000-7000-8000-000000000001", "region=eu-west": "01900000-0000-7000-8000-000000000002"}[q.Get("labelSelector")]
+		w.Header().Set("Content-Type", "application/json")
 		list := fleet.DueList{Kind: "DueList", AsOf: fleet.At(time.Now()), Items: []fleet.DueItem{}}
 		if q.Get("due") == "woken" && id != "" && !a.recorded[id] {
 			list.Items = append(list.Items, fleet.DueItem{ID: id, Generation: 1, Phase: fleet.Pending, Reason: fleet.GenerationChanged, Token: id})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -78,6 +79,7 @@ type call struct {
 	options []Option
 	body    any
 	answer  any
+	strict  bool // the answer must say that it is JSON
 }
 
 func (c *Client) do(ctx context.Context, k call) error {
@@ -107,6 +109,9 @@ func (c *Client) do(ctx context.Context, k call) error {
 	}
 	if k.answer == nil {
 		return nil
+	}
+	if media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); k.strict && (err != nil || media != "application/json") {
+		return fleet.Errorf(fleet.Internal, "%s /v1/%s answered %.80q, not JSON: what answers there is not the API", k.method, k.path, resp.Header.Get("Content-Type"))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {

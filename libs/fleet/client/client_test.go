@@ -282,7 +282,8 @@ func TestRequestsAreWhatTheContractSays(t *testing.T) {
 			c := serve(t, time.Minute, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
 				got = sent{r.Method, r.RequestURI, r.Header.Get("Content-Type"), string(bytes.TrimSpace(body))}
-				_, _ = io.WriteString(w, "{}")
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(w, `{"kind":"DueList","items":[],"asOf":"2026-01-02T03:04:05.000000Z"}`)
 			})
 			if err := tt.do(t.Context(), c); err != nil {
 				t.Fatal(err)

@@ -25,8 +25,13 @@ func (c *Client) Due(ctx context.Context, typ fleet.ResourceType, o DueOptions) 
 	set(q, "labelSelector", o.Selector)
 	page(q, o.Limit, o.Continue)
 	var out fleet.DueList
-	err := c.do(ctx, call{method: http.MethodGet, path: path(typ), query: q, answer: &out})
-	return out, err
+	if err := c.do(ctx, call{method: http.MethodGet, path: path(typ), query: q, answer: &out, strict: true}); err != nil {
+		return fleet.DueList{}, err
+	}
+	if out.Kind != "DueList" || out.Items == nil || out.AsOf.IsZero() { // an empty object must not read as "nothing due"
+		return fleet.DueList{}, fleet.Errorf(fleet.Internal, "GET /v1/%s: the answer is no list of what is due", path(typ))
+	}
+	return out, nil
 }
 
 // Published records that the broker confirmed events of these due items.

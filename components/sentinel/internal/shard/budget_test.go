@@ -1,15 +1,12 @@
 package shard
 
 import (
-	"context"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
 )
 
 func TestTheEventBudgetIsKeptAndShared(t *testing.T) {
@@ -55,6 +52,10 @@ func TestWhatTheBudgetLeavesIsPending(t *testing.T) {
 		m, p := newModel().created(n).silent(n), &press{}
 		c := standard()
 		c.MaxEventsPerSecond = rate
+		m.onCoverage = func() (fleet.Coverage, error) { // as the API counts it, by the shard's own backoffs
+			return fleet.Coverage{AsOf: fleet.At(time.Now()), Shards: []fleet.ShardCoverage{
+				{Name: c.Name, Selector: c.Selector, Pending: int64(m.due(c.Backoff))}}}, nil
+		}
 		r := start(t, c, m, p)
 		for range 5 {
 			time.Sleep(6 * time.Second)
@@ -63,37 +64,6 @@ func TestWhatTheBudgetLeavesIsPending(t *testing.T) {
 			if pending < left || pending > left+3*rate*int(c.PollInterval.Seconds()) {
 				t.Errorf("%d pending, but %d events are not out", pending, left)
 			}
-		}
-	})
-}
-
-// endless is an API on which always more is due.
-type endless struct {
-	*model
-	pages atomic.Int64
-}
-
-func (e *endless) Due(_ context.Context, _ fleet.ResourceType, o client.DueOptions) (fleet.DueList, error) {
-	n := int(e.pages.Add(1))
-	out := fleet.DueList{AsOf: fleet.At(time.Now()), Continue: "more"}
-	for i := range o.Limit {
-		out.Items = append(out.Items, fleet.DueItem{ID: id(n*pageLimit + i), Generation: 1, Reason: fleet.BackoffExpired, Token: "t/0/false"})
-	}
-	return out, nil
-}
-
-func TestCountingWhatIsPendingIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := &endless{model: newModel()}
-		c := standard()
-		c.MaxEventsPerSecond = 1
-		r := start(t, c, e, &press{})
-		time.Sleep(7 * time.Second)
-		if asked := e.pages.Load(); asked > 2*(maxCounted/pageLimit+10) {
-			t.Errorf("asked %d times", asked)
-		}
-		if got := r.value(t, "hyperfleet_sentinel_resources_pending"); got < maxCounted-10 {
-			t.Errorf("%v pending, want at least %d", got, maxCounted-10)
 		}
 	})
 }

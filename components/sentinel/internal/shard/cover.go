@@ -47,6 +47,10 @@ func (s *Shard) divided(ctx context.Context) bool {
 	if i < 0 {
 		return false
 	}
-	s.state.note(func(st *state) { st.status.Division, st.status.DividedAt = c.Shards[i], c.AsOf.Time })
+	s.state.note(func(st *state) {
+		if c.AsOf.After(st.status.DividedAt) {
+			st.status.Division, st.status.DividedAt, st.sinceDivided = c.Shards[i], c.AsOf.Time, 0
+		}
+	})
 	return true
 }

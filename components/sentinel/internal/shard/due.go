@@ -10,76 +10,90 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
 )
 
-// maxCounted is how many due items of one shard are counted.
-const maxCounted = 100_000
-
 // due is a due item and when the database said so.
 type due struct {
 	fleet.DueItem
 	asOf fleet.Time
 }
 
+// page is an answer of the API to what is due.
+type page struct {
+	fleet.DueList
+	asked time.Time // before the question: whatever was recorded by then it takes into account
+	err   error
+}
+
 // stream is one half of what is due, page after page.
 type stream struct {
 	which string
 	items []due // of the current page, not yet taken
-	next  string
+	asked time.Time
+	next  string // where the page after it begins
 	ended bool
+	ahead chan page // the page after it, asked for meanwhile; nil = not yet
 }
 
 // fill gives s items to take, unless there are none left. It passes over those
 // whose event is out.
-func (p *poll) fill(s *stream) error {
+func (p *poll) fill(ctx context.Context, s *stream) error {
 	for len(s.items) == 0 && !s.ended {
-		if err := p.turn(p.ctx, s, min(pageLimit, max(p.budget, minPage))); err != nil {
-			return err
+		if s.ahead == nil {
+			p.ask(ctx, s)
 		}
+		got := <-s.ahead
+		s.ahead = nil
+		if got.err != nil {
+			return got.err
+		}
+		s.take(p, got)
 		p.found.Add(int64(len(s.items)))
+		// While these go out. What the budget will not reach is not asked for.
+		if !s.ended && p.budget > len(s.items) {
+			p.ask(ctx, s)
+		}
 	}
 	return nil
 }
 
-// turn reads the next page of s.
-func (p *poll) turn(ctx context.Context, s *stream, limit int) error {
-	page, err := p.API.Due(ctx, p.Type, client.DueOptions{Selector: p.Selector, Backoff: p.Backoff,
-		Which: s.which, Limit: limit, Continue: s.next})
-	if ctx.Err() == nil {
-		p.state.note(func(st *state) { st.status.API = err })
-	}
-	if err != nil {
-		return fmt.Errorf("ask what is due: %w", err)
-	}
-	p.answered.Store(time.Now().UnixNano())
-	s.items = nil
-	for _, item := range page.Items {
+// take makes a page the current one.
+func (s *stream) take(p *poll, got page) {
+	s.asked, s.next, s.ended = got.asked, got.Continue, got.Continue == ""
+	for _, item := range got.Items {
 		if p.judge(item, 0, p.memory.recall(item.ID)).Action == decide.Publish {
-			s.items = append(s.items, due{item, page.AsOf})
+			s.items = append(s.items, due{item, got.AsOf})
 		}
 	}
-	s.next, s.ended = page.Continue, page.Continue == ""
-	return nil
 }
 
-// count looks, beside the publishing and once per poll, at the pages which the
-// event budget may leave to later polls, so that what waits is known. It takes
-// no longer than a poll interval and stops at maxCounted.
-func (p *poll) count(streams ...stream) {
-	if p.counting || p.MaxEventsPerSecond == 0 {
-		return
-	}
-	p.counting = true
-	total := p.found.Load()
+// ask reads the next page of s beside the caller, no larger than the budget
+// needs.
+func (p *poll) ask(ctx context.Context, s *stream) {
+	answer := make(chan page, 1)
+	s.ahead = answer
+	o := client.DueOptions{Selector: p.Selector, Backoff: p.Backoff, Which: s.which,
+		Limit: min(pageLimit, max(p.budget, minPage)), Continue: s.next}
 	p.flying.Go(func() {
-		ctx, cancel := context.WithTimeout(p.ctx, p.PollInterval)
-		defer cancel()
-		for _, s := range streams {
-			for !s.ended && total < maxCounted {
-				if p.turn(ctx, &s, pageLimit) != nil {
-					break // the walk says so, if it goes on
-				}
-				total += int64(len(s.items))
-			}
+		got := page{asked: time.Now()}
+		got.DueList, got.err = p.API.Due(ctx, p.Type, o)
+		if ctx.Err() == nil {
+			p.state.note(func(st *state) { st.status.API = got.err })
 		}
-		p.total = total
+		if got.err != nil {
+			got.err = fmt.Errorf("ask what is due: %w", got.err)
+		} else {
+			p.answered.Store(time.Now().UnixNano())
+		}
+		answer <- got
 	})
+}
+
+// oldest is when the oldest page in hand was asked for. A page that was asked
+// for meanwhile is newer than the one before it.
+func oldest(now time.Time, streams ...*stream) time.Time {
+	for _, s := range streams {
+		if !s.asked.IsZero() && (!s.ended || len(s.items) > 0) && s.asked.Before(now) {
+			now = s.asked
+		}
+	}
+	return now
 }

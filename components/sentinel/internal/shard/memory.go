@@ -21,14 +21,23 @@ type memory struct {
 	known map[string]*remembered // by resource id
 	queue []string               // ids, each once: what to record, oldest first
 	polls int64
+
+	settled []settled // what was recorded, oldest first, until it is forgotten
+}
+
+// settled is when the API was known to have recorded a publication.
+type settled struct {
+	id string
+	at time.Time
 }
 
 // remembered is the last publication of a resource.
 type remembered struct {
 	decide.Publication
-	queued  bool  // it stands in the queue
-	refused bool  // the API will not record it
-	seen    int64 // the last poll in which the resource was due
+	queued   bool      // it stands in the queue
+	refused  bool      // the API will not record it
+	recorded time.Time // when the API was known to have recorded it
+	seen     int64     // the last poll in which the resource was due
 }
 
 // record is a publication that the API has still to be told of.
@@ -38,17 +47,27 @@ func newMemory(b fleet.Backoff, limit int) *memory {
 	return &memory{backoff: b, limit: limit, known: map[string]*remembered{}}
 }
 
-// beginPoll forgets what was recorded before the poll: whatever the API says
-// is due from now on takes it into account.
-func (m *memory) beginPoll() {
+// beginPoll forgets what was recorded before the poll.
+func (m *memory) beginPoll(now time.Time) {
+	m.mu.Lock()
+	m.polls++
+	m.mu.Unlock()
+	m.forget(now)
+}
+
+// forget drops what was recorded before the given moment, at which the oldest
+// page in hand was asked for: whatever a page says is due takes into account
+// what was recorded before it.
+func (m *memory) forget(asked time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.polls++
-	for id, r := range m.known {
-		if r.Recorded && !r.InFlight && !r.queued {
-			delete(m.known, id)
+	n := 0
+	for ; n < len(m.settled) && m.settled[n].at.Before(asked); n++ {
+		if r := m.known[m.settled[n].id]; r != nil && r.Recorded && r.recorded.Equal(m.settled[n].at) && !r.InFlight && !r.queued {
+			delete(m.known, m.settled[n].id)
 		}
 	}
+	m.settled = m.settled[n:]
 }
 
 // endOfWalk forgets what the API refused to record and did not call due in a
@@ -170,12 +189,16 @@ func (m *memory) putBack(batch []record) {
 func (m *memory) settle(batch []record, refused bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
 	for _, q := range batch {
 		r := m.known[q.id]
 		if r == nil || r.Token != q.token {
 			continue
 		}
-		r.Recorded, r.refused = !refused, refused
+		if r.Recorded, r.refused = !refused, refused; r.Recorded {
+			r.recorded = now
+			m.settled = append(m.settled, settled{q.id, now})
+		}
 	}
 }
 

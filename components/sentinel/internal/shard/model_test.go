@@ -26,7 +26,7 @@ type model struct {
 	rows     map[string]*row
 	asked    []client.DueOptions
 	batches  [][]string
-	active   int // calls to Due that have not returned
+	active   map[string]int // calls to Due that have not returned, by which half they ask for
 	overlaps int
 	latency  time.Duration
 	// onDue and onPublished may refuse a call; lost says that the work is done
@@ -47,7 +47,7 @@ type row struct {
 	sched      fleet.Schedule
 }
 
-func newModel() *model { return &model{rows: map[string]*row{}} }
+func newModel() *model { return &model{rows: map[string]*row{}, active: map[string]int{}} }
 
 func id(i int) string { return fmt.Sprintf("01900000-0000-7000-8000-%012x", i) }
 
@@ -101,7 +101,7 @@ func (m *model) set(change func(*model)) {
 func (m *model) Due(ctx context.Context, typ fleet.ResourceType, o client.DueOptions) (fleet.DueList, error) {
 	m.mu.Lock()
 	m.asked = append(m.asked, o)
-	if m.active++; m.active > 1 {
+	if m.active[o.Which]++; m.active[o.Which] > 1 {
 		m.overlaps++
 	}
 	latency := m.latency
@@ -111,7 +111,7 @@ func (m *model) Due(ctx context.Context, typ fleet.ResourceType, o client.DueOpt
 	time.Sleep(latency / 2) // an answer is old when it arrives
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.active--
+	m.active[o.Which]--
 	if ctx.Err() != nil {
 		return fleet.DueList{}, ctx.Err()
 	}
@@ -131,10 +131,18 @@ func (m *model) answer(o client.DueOptions) (fleet.DueList, error) {
 
 func (m *model) page(o client.DueOptions) fleet.DueList {
 	type item struct {
-		key string
-		fleet.DueItem
+		since time.Time
+		why   fleet.Reason
+		*row
 	}
 	now := time.Now()
+	var afterNanos int64
+	var afterID string
+	if o.Continue != "" {
+		_, _ = fmt.Sscan(o.Continue, &afterNanos, &afterID)
+	}
+	after := item{since: time.Unix(0, afterNanos), row: &row{id: afterID}}
+	order := func(a, b item) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.id, b.id)) }
 	var items []item
 	for _, r := range m.rows {
 		why, due := r.sched.Due(o.Backoff, now)
@@ -142,24 +150,23 @@ func (m *model) page(o client.DueOptions) fleet.DueList {
 		if !due || woken != (o.Which == "woken") {
 			continue
 		}
-		since := r.sched.WakeAt
+		it := item{r.sched.WakeAt, why, r}
 		if !woken {
-			since = r.sched.Base.Add(o.Backoff.For(r.sched.Ready))
+			it.since = r.sched.Base.Add(o.Backoff.For(r.sched.Ready))
 		}
-		key := fmt.Sprintf("%020d %s", since.UnixNano(), r.id)
-		if key > o.Continue {
-			items = append(items, item{key, fleet.DueItem{ID: r.id, Generation: r.generation, Phase: r.phase,
-				LastTransitionTime: fleet.At(r.heard), Reason: why, Token: fmt.Sprintf("%s/%d/%t", r.id, r.sched.Wakes, woken)}})
+		if o.Continue == "" || order(it, after) > 0 {
+			items = append(items, it)
 		}
 	}
-	slices.SortFunc(items, func(a, b item) int { return cmp.Compare(a.key, b.key) })
-	list := fleet.DueList{AsOf: fleet.At(now)}
-	for i, it := range items {
+	slices.SortFunc(items, order)
+	list := fleet.DueList{Kind: "DueList", AsOf: fleet.At(now)}
+	for i, r := range items {
 		if i == o.Limit {
-			list.Continue = items[i-1].key
+			list.Continue = fmt.Sprint(items[i-1].since.UnixNano(), " ", items[i-1].id)
 			break
 		}
-		list.Items = append(list.Items, it.DueItem)
+		list.Items = append(list.Items, fleet.DueItem{ID: r.id, Generation: r.generation, Phase: r.phase,
+			LastTransitionTime: fleet.At(r.heard), Reason: r.why, Token: fmt.Sprintf("%s/%d/%t", r.id, r.sched.Wakes, r.why != fleet.BackoffExpired)})
 	}
 	return list
 }
@@ -217,6 +224,11 @@ func (m *model) recorded() int {
 func (m *model) dueNow(b fleet.Backoff) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.due(b)
+}
+
+// due counts it for who has the lock.
+func (m *model) due(b fleet.Backoff) int {
 	n := 0
 	for _, r := range m.rows {
 		if _, due := r.sched.Due(b, time.Now()); due {

@@ -23,21 +23,19 @@ type poll struct {
 	flying          sync.WaitGroup
 
 	complete  bool         // everything that is due was seen
-	counting  bool         // or done with it
-	total     int64        // found, together with what was only counted; valid when nothing flies
 	crowded   bool         // it ended because the memory was full
 	found     atomic.Int64 // due items whose event was not out yet
 	confirmed atomic.Int64 // of those, the ones whose event is out now
 	lost      broken       // what the broker does with the events
 }
 
-// left is how many due items still wait for their event.
-func (p *poll) left() int64 { return max(p.found.Load(), p.total) - p.confirmed.Load() }
+// left is how many due items were found whose event still waits.
+func (p *poll) left() int64 { return p.found.Load() - p.confirmed.Load() }
 
-// run ends when everything due was seen, the budget is used up, or something
-// is broken; events in flight have ended by then.
+// run ends when everything due was seen, the budget or its time is used up, or
+// something is broken; events in flight have ended by then.
 func (p *poll) run() error {
-	p.memory.beginPoll()
+	p.memory.beginPoll(time.Now())
 	err := p.walk()
 	p.flying.Wait()
 	if errors.Is(err, errFull) && !p.Metrics.unrecordable.Load() {
@@ -48,30 +46,44 @@ func (p *poll) run() error {
 	}
 	p.complete = p.complete && err == nil
 	if p.complete {
-		p.total = 0 // found is exact
 		p.memory.endOfWalk(time.Now())
 	}
+	p.state.note(func(st *state) { st.sinceDivided += p.confirmed.Load() })
 	if left := p.left(); err == nil || left > 0 {
+		left = p.pending(left)
 		p.Metrics.pending.Set(float64(left))
 		p.state.note(func(st *state) { st.status.Pending = left })
 	}
 	return err
 }
 
-// walk takes the woken and the expired side by side, and shares the budget.
+// pending is what waits: exactly that after a poll that saw everything, else
+// also what the API counted when it divided the fleet, less what went out since.
+func (p *poll) pending(left int64) int64 {
+	if p.complete {
+		return left
+	}
+	p.state.note(func(st *state) { left = max(left, st.status.Division.Pending-st.sinceDivided) })
+	return left
+}
+
+// walk takes the woken and the expired side by side, and shares the budget. It
+// ends after about a poll interval, so that what is woken meanwhile gets its turn.
 func (p *poll) walk() error {
+	ctx, done := context.WithCancel(p.ctx)
+	defer done() // with what was asked for ahead
 	woken, expired := &stream{which: "woken"}, &stream{which: "expired"}
-	for p.budget > 0 {
+	for end := time.Now().Add(max(p.PollInterval, minWalk)); p.budget > 0 && time.Now().Before(end); {
 		for _, s := range []*stream{woken, expired} {
-			if err := p.fill(s); err != nil {
+			if err := p.fill(ctx, s); err != nil {
 				return err
 			}
 		}
+		p.memory.forget(oldest(time.Now(), woken, expired))
 		if len(woken.items)+len(expired.items) == 0 {
 			p.complete = true
 			return nil
 		}
-		p.count(*woken, *expired)
 		w, e := decide.Divide(p.budget, len(woken.items), len(expired.items), p.expiredFirst)
 		p.expiredFirst = !p.expiredFirst
 		p.budget -= w + e

@@ -21,6 +21,7 @@ import (
 const (
 	pageLimit      = 1000             // due items of one page
 	minPage        = 50               // of one page when the event budget is smaller still
+	minWalk        = time.Second      // that a poll may take at least
 	maxOutstanding = 256              // events published at once
 	publishTimeout = 10 * time.Second // of one attempt: an outage must be counted, not only waited for
 	publishGrace   = 5 * time.Second  // for events in flight after Run was told to stop

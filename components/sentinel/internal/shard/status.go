@@ -31,6 +31,7 @@ type Status struct {
 type state struct {
 	mu             sync.Mutex
 	status         Status // but for Registered
+	sinceDivided   int64  // events that went out since Division was answered
 	held, recorded error
 }
 
