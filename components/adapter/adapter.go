@@ -49,8 +49,8 @@ type SubscriptionSpec struct {
 type Runner interface {
 	handle.Runner
 	// Run runs the adapter's Jobs until ctx ends, those of earlier processes
-	// included. Each end is given to ended until that returns nil, across restarts.
-	Run(ctx context.Context, adapter string, ended func(context.Context, jobspec.End) error) error
+	// included. Each end is given to keeper until that takes it, across restarts.
+	Run(ctx context.Context, adapter string, keeper jobspec.Keeper) error
 	// InFlight counts the adapter's Jobs whose end was not taken yet.
 	InFlight(adapter string) int
 }
@@ -158,7 +158,7 @@ func (a *Adapter) Subscriptions() []SubscriptionSpec { return a.subscriptions }
 func (a *Adapter) Run(ctx context.Context) error {
 	var watched []*deadLetters
 	parts := []service.Part{
-		{Name: "jobs of " + a.name, Run: func(ctx context.Context) error { return a.runner.Run(ctx, a.name, a.handler.Ended) }},
+		{Name: "jobs of " + a.name, Run: func(ctx context.Context) error { return a.runner.Run(ctx, a.name, a.handler) }},
 		{Name: "registration of " + a.name, Run: a.registration.run},
 	}
 	for _, s := range a.subscriptions {

@@ -3,7 +3,6 @@ package adapter
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/adapter/internal/jobspec"
 	"github.com/hyperfleet/hyperfleet/libs/apis/v1alpha1"
 )
 
@@ -29,9 +29,15 @@ func NewCommandRunner(p Process, log *slog.Logger) (Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := a.Spec.JobTemplate
-	if len(t.Command) == 0 {
-		return nil, fmt.Errorf("AdapterConfig %q: spec.jobTemplate.command: set it: without Kubernetes the adapter runs it as a process", a.Name)
+	var problems []error
+	if len(a.Spec.JobTemplate.Command) == 0 {
+		problems = append(problems, fmt.Errorf("AdapterConfig %q: spec.jobTemplate.command: set it: without Kubernetes the adapter runs it as a process", a.Name))
+	}
+	if d := a.Spec.Deletion; d != nil && len(d.JobTemplate.Command) == 0 {
+		problems = append(problems, fmt.Errorf("AdapterConfig %q: spec.deletion.jobTemplate.command: set it: without Kubernetes the adapter runs it as a process", a.Name))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
 	}
 	data, err := filepath.Abs(p.DataDir)
 	if err != nil {
@@ -45,7 +51,7 @@ func NewCommandRunner(p Process, log *slog.Logger) (Runner, error) {
 
 // runCommand runs one Job.
 func runCommand(ctx context.Context, a v1alpha1.AdapterConfig, job DirJob, artefacts string) (Result, error) {
-	t := a.Spec.JobTemplate
+	t := jobspec.Template(a, job.Mode)
 	out, err := os.OpenFile(filepath.Join(job.Dir, "log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return Result{}, fmt.Errorf("open the job's log: %w", err)
@@ -84,12 +90,6 @@ func readEnd(path string) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("read the job's end: %w", err)
 	}
-	var end struct {
-		Message string          `json:"message"`
-		Data    json.RawMessage `json:"data"`
-	}
-	if err := json.Unmarshal(text, &end); err != nil {
-		return Result{Message: string(text)}, nil //nolint:nilerr // as Kubernetes has it: any text is a message
-	}
-	return Result{Message: end.Message, Data: end.Data}, nil
+	message, data := jobspec.Said(text)
+	return Result{Message: message, Data: data}, nil
 }

@@ -89,7 +89,7 @@ func newModel(t *testing.T, root string, seed uint64) *model {
 				AdapterType: name,
 				Criteria:    v1alpha1.Criteria{Dependencies: dependencies},
 				Retry:       v1alpha1.Retry{Limit: new(int32(modelLimit)), Backoff: &metav1.Duration{Duration: 2 * time.Second}},
-				JobTemplate: v1alpha1.JobTemplate{Image: "x"},
+				JobTemplate: v1alpha1.JobTemplate{Image: "x"}, HyperfleetAPI: &v1alpha1.HyperfleetAPI{URL: "http://localhost:8080"},
 			},
 		}.Defaults()})
 	}
@@ -191,7 +191,7 @@ func (a *modelAdapter) start() {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		if err := p.runner.Run(ctx, a.cfg.Spec.AdapterType, h.Ended); err != nil {
+		if err := p.runner.Run(ctx, a.cfg.Spec.AdapterType, h); err != nil {
 			a.t.Error(err)
 		}
 	}()
@@ -322,6 +322,6 @@ func (p *modelProcess) Ensure(ctx context.Context, j jobspec.Job) (bool, error) 
 	return created, err
 }
 
-func (p *modelProcess) Cancel(adapter string, t fleet.ResourceType, id string, before int64) bool {
-	return p.runner.Cancel(adapter, t, id, before)
+func (p *modelProcess) Cancel(ctx context.Context, adapter string, s jobspec.Subject) (bool, error) {
+	return p.runner.Cancel(ctx, adapter, s)
 }

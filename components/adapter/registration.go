@@ -34,7 +34,7 @@ type registration struct {
 func instanceOf(a v1alpha1.AdapterConfig, region string) fleet.NewAdapterInstance {
 	in := fleet.NewAdapterInstance{
 		Instance:     fmt.Sprintf("%s/%s/%s", region, a.Namespace, a.Name),
-		Dependencies: a.Spec.Criteria.Dependencies, Version: service.Version(),
+		Dependencies: a.Spec.Criteria.Dependencies, HasDeletion: a.Spec.Deletion != nil, Version: service.Version(),
 	}
 	for _, t := range a.Spec.ResourceTypes {
 		in.ResourceTypes = append(in.ResourceTypes, fleet.ResourceType(t))

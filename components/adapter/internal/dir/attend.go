@@ -73,18 +73,18 @@ func (l *loop) queue(id jobspec.Identity) *attended {
 	return a
 }
 
-// Cancel cancels the adapter's Jobs of a resource for generations before the
-// given one, and says whether none of them runs any more.
-func (r *Runner) Cancel(adapter string, t fleet.ResourceType, id string, before int64) bool {
+// Cancel cancels the adapter's Jobs of s for generations before its own, and says
+// whether none of them runs any more.
+func (r *Runner) Cancel(_ context.Context, adapter string, s jobspec.Subject) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.loops[adapter]
 	if l == nil {
-		return true
+		return true, nil
 	}
 	stopped := true
 	for _, a := range l.active {
-		if a.resource != (resource{t, id}) || a.generation >= before {
+		if a.resource != (resource{s.Type, s.Resource.ID}) || a.generation >= s.Resource.Generation {
 			continue
 		}
 		a.cancel(errSuperseded)
@@ -94,7 +94,7 @@ func (r *Runner) Cancel(adapter string, t fleet.ResourceType, id string, before 
 			stopped = false
 		}
 	}
-	return stopped
+	return stopped, nil
 }
 
 // see runs the Job at path unless it has a result, and delivers its end. A Job
@@ -113,7 +113,7 @@ func (r *Runner) see(l *loop, a *attended, path string) error {
 		Message: res.Message, Data: res.Data, Started: res.Started, Ended: res.Ended,
 	}
 	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
-		if l.ended(l.ctx, end) == nil {
+		if l.keeper.Ended(l.ctx, end) == nil {
 			return write(filepath.Join(path, reportedFile), nil)
 		}
 		select {

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 
 	"github.com/hyperfleet/hyperfleet/components/adapter/internal/dir"
+	"github.com/hyperfleet/hyperfleet/components/adapter/internal/jobspec"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 func TestCancelStopsTheOlderJobsOfOneResource(t *testing.T) {
@@ -19,7 +21,8 @@ func TestCancelStopsTheOlderJobsOfOneResource(t *testing.T) {
 		}, nil)
 		j := jobOf(2, 1)
 		cancel := func(adapter, id string, before int64) bool {
-			return p.Cancel(adapter, j.Identity.ResourceType, id, before)
+			stopped, err := p.Cancel(t.Context(), adapter, jobspec.Subject{Type: j.Identity.ResourceType, Resource: fleet.Resource{ID: id, Generation: before}})
+			return stopped && err == nil
 		}
 		p.ensure(t, j)
 		synctest.Wait()

@@ -40,6 +40,13 @@ func jobOf(generation int64, attempt int) jobspec.Job {
 	}}
 }
 
+// taker takes the ends of Jobs.
+type taker func(jobspec.End) error
+
+func (f taker) Ended(_ context.Context, e jobspec.End) error { return f(e) }
+
+func (taker) Wanted(context.Context, jobspec.Identity) (bool, error) { return true, nil }
+
 // process is one run of a runner, as one process would have it.
 type process struct {
 	*dir.Runner
@@ -54,7 +61,7 @@ func begin(t *testing.T, root string, exec dir.Exec, take func(jobspec.End) erro
 	p := &process{Runner: dir.New(root, exec, quiet), ends: make(chan jobspec.End, 100)}
 	done := make(chan error, 1)
 	go func() {
-		done <- p.Run(ctx, "dns", func(_ context.Context, e jobspec.End) error {
+		done <- p.Run(ctx, "dns", taker(func(e jobspec.End) error {
 			if take != nil {
 				if err := take(e); err != nil {
 					return err
@@ -62,7 +69,7 @@ func begin(t *testing.T, root string, exec dir.Exec, take func(jobspec.End) erro
 			}
 			p.ends <- e
 			return nil
-		})
+		}))
 	}()
 	p.stop = sync.OnceValue(func() error { cancel(); return <-done })
 	t.Cleanup(func() { p.stop() })

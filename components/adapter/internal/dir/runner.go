@@ -37,7 +37,7 @@ type Runner struct {
 // loop is one adapter's Run.
 type loop struct {
 	ctx    context.Context
-	ended  func(context.Context, jobspec.End) error
+	keeper jobspec.Keeper
 	slots  chan struct{}
 	all    sync.WaitGroup
 	active map[string]*attended // Jobs that somebody attends to, by name; under Runner.mu
@@ -83,8 +83,8 @@ func (r *Runner) InFlight(adapter string) int {
 // Run runs the adapter's Jobs until ctx ends, beginning with those that an
 // earlier process left. It then waits at most 8 seconds for Jobs to stop; one
 // that was cut off has no result and is run again by the next Run.
-func (r *Runner) Run(ctx context.Context, adapter string, ended func(context.Context, jobspec.End) error) error {
-	l := &loop{ctx: ctx, ended: ended, slots: make(chan struct{}, concurrency), active: map[string]*attended{}, newest: map[resource]int64{}}
+func (r *Runner) Run(ctx context.Context, adapter string, keeper jobspec.Keeper) error {
+	l := &loop{ctx: ctx, keeper: keeper, slots: make(chan struct{}, concurrency), active: map[string]*attended{}, newest: map[resource]int64{}}
 	r.mu.Lock()
 	if r.loops[adapter] != nil {
 		r.mu.Unlock()

@@ -5,28 +5,53 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hyperfleet/hyperfleet/components/adapter/internal/jobspec"
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// finalise reports the adapter's part in the deletion of r as Complete once
-// everybody who builds on it has done theirs, and until then why not.
+// finalise does the adapter's part in the deletion of r once everybody who builds
+// on it has done theirs and its own older Jobs have stopped, and until then
+// reports why not. Without a Job for it that part is Complete at once.
 func (h *Handler) finalise(ctx context.Context, e fleet.ReconcileEvent, r fleet.Resource, p plan) broker.Outcome {
+	s := jobspec.Subject{Type: e.ResourceType, Resource: r}
+	if p.step == start {
+		if waits, out := h.deletionWaits(ctx, e, s, p); waits {
+			return out
+		}
+	}
+	if h.cfg.Spec.Deletion == nil {
+		return h.settle(ctx, e, "report Complete", h.report(ctx, e.ResourceType, r.ID, fleet.NewReport{
+			Phase: fleet.ReportComplete, Message: "nothing to do for the deletion",
+			ObservedGeneration: r.Generation, Attempt: p.attempt, AttemptBase: p.base,
+		}))
+	}
+	if err := h.own(ctx, &s); err != nil {
+		return h.settle(ctx, e, "fetch what it belongs to", err)
+	}
+	return h.launch(ctx, e, s, p, jobspec.ModeDelete)
+}
+
+// deletionWaits says whether the deletion of s cannot begin yet, and then what
+// becomes of the event.
+func (h *Handler) deletionWaits(ctx context.Context, e fleet.ReconcileEvent, s jobspec.Subject, p plan) (bool, broker.Outcome) {
+	r := s.Resource
 	known, err := h.api.Adapters(ctx)
 	if err != nil {
-		return h.settle(ctx, e, "fetch the adapters", err)
+		return true, h.settle(ctx, e, "fetch the adapters", err)
+	}
+	stopped, err := h.runner.Cancel(ctx, h.adapter, s)
+	if err != nil {
+		return true, h.away(r, err)
 	}
 	if reason := awaited(e.ResourceType, r, h.adapter, known); reason != "" {
 		h.log.Debug("deletion waits", "cluster", r.ID, "reason", reason)
-		return h.pend(ctx, e, r, p, reason)
+		return true, h.pend(ctx, e, r, p, reason)
 	}
-	if !h.runner.Cancel(h.adapter, e.ResourceType, r.ID, r.Generation) {
-		return h.pend(ctx, e, r, p, "deletion waits for a job that is being cancelled")
+	if !stopped {
+		return true, h.pend(ctx, e, r, p, "deletion waits for a job that is being cancelled")
 	}
-	return h.settle(ctx, e, "report Complete", h.report(ctx, e.ResourceType, r.ID, fleet.NewReport{
-		Phase: fleet.ReportComplete, Message: "nothing to do for the deletion",
-		ObservedGeneration: r.Generation, Attempt: p.attempt, AttemptBase: p.base,
-	}))
+	return false, broker.Outcome{}
 }
 
 // awaited says for whom the deletion of r by the named adapter waits, "" if for

@@ -25,10 +25,13 @@ const (
 func (h *Handler) Ended(ctx context.Context, end jobspec.End) error {
 	end = presentable(end)
 	id := end.Identity
+	if id.Mode == jobspec.ModeCheck {
+		return h.checked(ctx, end)
+	}
 	err := h.report(ctx, id.ResourceType, id.ResourceID, h.conclusion(end))
 	code := fleet.ErrorCode(err)
 	switch {
-	case code == fleet.StaleGeneration && !end.Succeeded:
+	case code == fleet.StaleGeneration && !end.Succeeded && !end.Lost:
 		// No attempt follows on a generation that is past: this was the last.
 		r := h.conclusion(end)
 		r.Phase, r.RetryAfter, r.Message = fleet.ReportFailed, "", end.Message
@@ -44,14 +47,32 @@ func (h *Handler) Ended(ctx context.Context, end jobspec.End) error {
 		h.log.Warn("end not reported yet", "cluster", id.ResourceID, "job", end.Name, "err", err)
 		return fmt.Errorf("report the end of %s: %w", end.Name, err)
 	}
+	h.concluded(end)
+	return nil
+}
+
+// concluded tells whoever looks on that the end of a Job is stored.
+func (h *Handler) concluded(end jobspec.End) {
 	h.beats.forget(end.Name)
+	if end.Lost {
+		h.log.Info("job lost", "cluster", end.Identity.ResourceID, "job", end.Name)
+		return
+	}
 	result, seconds := "failed", end.Ended.Sub(end.Started).Seconds()
 	if end.Succeeded {
 		result = "succeeded"
 	}
 	h.metrics.duration.WithLabelValues(result).Observe(seconds)
-	h.log.Info("job ended", "cluster", id.ResourceID, "job", end.Name, "result", result, "seconds", seconds)
-	return nil
+	h.log.Info("job ended", "cluster", end.Identity.ResourceID, "job", end.Name, "result", result, "seconds", seconds)
+}
+
+// Wanted says whether the resource of a Job is there, at the Job's generation.
+func (h *Handler) Wanted(ctx context.Context, id jobspec.Identity) (bool, error) {
+	r, err := h.api.Get(ctx, id.ResourceType, id.ResourceID)
+	if fleet.ErrorCode(err) == fleet.NotFound {
+		return false, nil
+	}
+	return r.Generation <= id.Generation, err
 }
 
 // conclusion is the report that follows from an end.
@@ -61,8 +82,10 @@ func (h *Handler) conclusion(end jobspec.End) fleet.NewReport {
 		Phase: fleet.ReportComplete, Message: end.Message, Data: end.Data, LastTransitionTime: &at,
 		ObservedGeneration: end.Identity.Generation, Attempt: end.Identity.Attempt, AttemptBase: end.AttemptBase,
 	}
-	final := last(end.AttemptBase, h.limit)
+	final := last(end.AttemptBase, h.rules.limit)
 	switch {
+	case end.Lost: // the same attempt again
+		r.Phase, r.Message, r.LastTransitionTime = fleet.ReportPending, "job "+end.Name+" was deleted before it ended", nil
 	case end.Succeeded:
 	case end.Identity.Attempt >= final:
 		r.Phase = fleet.ReportFailed

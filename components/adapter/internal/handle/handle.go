@@ -2,7 +2,6 @@ package handle
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -35,12 +34,11 @@ type API interface {
 type Runner interface {
 	// Ensure makes the Job exist and says whether this call created it. That it
 	// exists already, running or ended, is success; if it ended, its end is
-	// delivered again. The error is [jobspec.ErrForeign] when something else has
-	// its name, else the runner is away.
+	// delivered again. The error is one of jobspec's, else the runner is away.
 	Ensure(ctx context.Context, j jobspec.Job) (created bool, err error)
-	// Cancel cancels the adapter's Jobs of a resource for generations before the
-	// given one, and says whether none of them runs any more.
-	Cancel(adapter string, t fleet.ResourceType, id string, before int64) (stopped bool)
+	// Cancel cancels the adapter's Jobs of s for generations before its own, and
+	// says whether none of them runs any more. An error says that the runner is away.
+	Cancel(ctx context.Context, adapter string, s jobspec.Subject) (stopped bool, err error)
 }
 
 // Handler handles the events and the ended Jobs of one adapter. It is safe for
@@ -48,7 +46,7 @@ type Runner interface {
 type Handler struct {
 	cfg     v1alpha1.AdapterConfig
 	adapter string
-	limit   int
+	rules   rules
 	chain   *precondition.Chain
 	api     API
 	runner  Runner
@@ -60,7 +58,11 @@ type Handler struct {
 
 // New returns the handler of cfg, which has its defaults set.
 func New(cfg v1alpha1.AdapterConfig, chain *precondition.Chain, api API, runner Runner, m *Metrics, log *slog.Logger) *Handler {
-	return &Handler{cfg: cfg, adapter: cfg.Spec.AdapterType, limit: int(*cfg.Spec.Retry.Limit), chain: chain,
+	set := rules{limit: int(*cfg.Spec.Retry.Limit)}
+	if cfg.Spec.Recheck != nil {
+		set.recheck = cfg.Spec.Recheck.Every.Duration
+	}
+	return &Handler{cfg: cfg, adapter: cfg.Spec.AdapterType, rules: set, chain: chain,
 		api: api, runner: runner, metrics: m, log: log.With("adapter", cfg.Spec.AdapterType)}
 }
 
@@ -87,7 +89,7 @@ func (h *Handler) decide(ctx context.Context, d broker.Delivery) broker.Outcome 
 	if err != nil {
 		return h.settle(ctx, e, "fetch", err)
 	}
-	p := next(r, h.adapter, h.limit, d.Event.Time())
+	p := next(r, h.adapter, h.rules, d.Event.Time())
 	log := h.log.With("cluster", r.ID, "event", d.Event.ID())
 	switch {
 	case r.Paused:
@@ -100,9 +102,17 @@ func (h *Handler) decide(ctx context.Context, d broker.Delivery) broker.Outcome 
 		return h.finalise(ctx, e, r, p)
 	}
 	s := jobspec.Subject{Type: e.ResourceType, Resource: r}
+	if h.unseen(r) {
+		if _, err := h.runner.Cancel(ctx, h.adapter, s); err != nil {
+			return h.away(r, err)
+		}
+	}
 	in, err := h.gather(ctx, &s)
 	if err != nil {
 		return h.settle(ctx, e, "fetch what it depends on", err)
+	}
+	if p.step == check {
+		return h.look(ctx, e, s, p)
 	}
 	if p.step == start {
 		if v := h.chain.Judge(in); !v.Met {
@@ -114,20 +124,37 @@ func (h *Handler) decide(ctx context.Context, d broker.Delivery) broker.Outcome 
 		log.Debug("started attempt lacks input", "reason", v.Reason)
 		return broker.Ack()
 	}
-	return h.launch(ctx, e, s, p)
+	return h.launch(ctx, e, s, p, jobspec.ModeCreate)
+}
+
+// unseen says that r has come to a generation on which the adapter has not
+// reported, so that a Job of an older one may run.
+func (h *Handler) unseen(r fleet.Resource) bool {
+	own, _ := r.Status.Adapter(h.adapter)
+	return r.Generation > 1 && own.ObservedGeneration < r.Generation
 }
 
 // gather fetches what else a verdict on s depends on, and its owner into s.
 func (h *Handler) gather(ctx context.Context, s *jobspec.Subject) (precondition.Input, error) {
-	if info, _ := s.Type.Info(); info.Owner != "" {
-		owner, err := h.api.Get(ctx, info.Owner, s.Resource.OwnerID())
-		if err != nil {
-			return precondition.Input{}, err
-		}
-		s.Owner = &owner
+	if err := h.own(ctx, s); err != nil {
+		return precondition.Input{}, err
 	}
 	apart, err := h.apart(ctx, s.Type, h.chain.Waiting(s.Resource))
 	return precondition.Input{Resource: s.Resource, Documents: s.Documents(), Apart: apart, Now: time.Now()}, err
+}
+
+// own fetches what s belongs to into it.
+func (h *Handler) own(ctx context.Context, s *jobspec.Subject) error {
+	info, _ := s.Type.Info()
+	if info.Owner == "" {
+		return nil
+	}
+	owner, err := h.api.Get(ctx, info.Owner, s.Resource.OwnerID())
+	if err != nil {
+		return err
+	}
+	s.Owner = &owner
+	return nil
 }
 
 // apart returns those of the adapters that have nothing to do with resources of
@@ -158,47 +185,6 @@ func (h *Handler) pend(ctx context.Context, e fleet.ReconcileEvent, r fleet.Reso
 	}
 	return h.settle(ctx, e, "report Pending", h.report(ctx, e.ResourceType, r.ID, fleet.NewReport{
 		Phase: fleet.ReportPending, Message: reason, ObservedGeneration: r.Generation, Attempt: p.attempt, AttemptBase: p.base,
-	}))
-}
-
-// launch stores the intent and makes sure that the Job of p exists.
-func (h *Handler) launch(ctx context.Context, e fleet.ReconcileEvent, s jobspec.Subject, p plan) broker.Outcome {
-	r := s.Resource
-	job, err := jobspec.New(h.cfg, s, p.attempt, p.base)
-	if err != nil {
-		return h.fail(ctx, e, r, p, err)
-	}
-	if p.step == start || h.beats.due(job.Name, time.Now()) {
-		err := h.report(ctx, e.ResourceType, r.ID, fleet.NewReport{
-			Phase: fleet.ReportRunning, Message: "job " + job.Name, ObservedGeneration: r.Generation, Attempt: p.attempt, AttemptBase: p.base,
-		})
-		if err != nil {
-			return h.settle(ctx, e, "report Running", err)
-		}
-		h.beats.sent(job.Name, time.Now())
-		if p.step == start && p.attempt > p.base+1 {
-			h.metrics.retries.Inc()
-		}
-	}
-	created, err := h.runner.Ensure(ctx, job)
-	switch {
-	case errors.Is(err, jobspec.ErrForeign):
-		return h.fail(ctx, e, r, p, err)
-	case err != nil:
-		h.log.Warn("runner unavailable", "cluster", r.ID, "err", err)
-		return broker.Pause("runner unavailable: " + err.Error())
-	case created:
-		h.metrics.created.Inc()
-		h.log.Info("job created", "cluster", r.ID, "job", job.Name)
-	}
-	return broker.Ack()
-}
-
-// fail reports that attempt p cannot work.
-func (h *Handler) fail(ctx context.Context, e fleet.ReconcileEvent, r fleet.Resource, p plan, why error) broker.Outcome {
-	h.log.Warn("attempt cannot work", "cluster", r.ID, "err", why)
-	return h.settle(ctx, e, "report Failed", h.report(ctx, e.ResourceType, r.ID, fleet.NewReport{
-		Phase: fleet.ReportFailed, Message: clean(why.Error()), ObservedGeneration: r.Generation, Attempt: p.attempt, AttemptBase: p.base,
 	}))
 }
 

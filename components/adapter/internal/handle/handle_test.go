@@ -48,6 +48,7 @@ type world struct {
 	get       error
 	report    func(fleet.NewReport) error
 	ensure    error
+	cancel    error
 	exists    bool
 	known     []fleet.Adapter
 	adapters  error
@@ -98,9 +99,9 @@ func (w *world) Ensure(_ context.Context, j jobspec.Job) (bool, error) {
 	return !w.exists && w.ensure == nil, w.ensure
 }
 
-func (w *world) Cancel(adapter string, t fleet.ResourceType, of string, before int64) bool {
-	w.cancelled = append(w.cancelled, fmt.Sprintf("%s %s %s before %d", adapter, t, of, before))
-	return !w.running
+func (w *world) Cancel(_ context.Context, adapter string, s jobspec.Subject) (bool, error) {
+	w.cancelled = append(w.cancelled, fmt.Sprintf("%s %s %s before %d", adapter, s.Type, s.Resource.ID, s.Resource.Generation))
+	return !w.running, w.cancel
 }
 
 // phases lists what was reported, for comparison.
@@ -122,7 +123,8 @@ func handler(t *testing.T, w *world) (*handle.Handler, *prometheus.Registry) {
 		ObjectMeta: metav1.ObjectMeta{Name: "dns-adapter"},
 		Spec: v1alpha1.AdapterConfigSpec{
 			AdapterType: "dns", ResourceTypes: []string{"clusters", "nodepools"}, Criteria: v1alpha1.Criteria{Dependencies: []string{"validation"}},
-			JobTemplate: v1alpha1.JobTemplate{Image: "dns-job"},
+			HyperfleetAPI: &v1alpha1.HyperfleetAPI{URL: "http://hyperfleet-api:8080"},
+			JobTemplate:   v1alpha1.JobTemplate{Image: "dns-job"},
 		},
 	}.Defaults()
 	chain, err := precondition.Compile([]string{"validation"}, []string{"cluster", "nodepool"}, []string{"cluster.status.phase != 'Ready'"}, func(int) string { return "" })

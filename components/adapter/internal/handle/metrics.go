@@ -13,6 +13,7 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	unmet    prometheus.Counter
 	retries  prometheus.Counter
+	refused  *prometheus.CounterVec
 	reported prometheus.Gauge
 }
 
@@ -34,6 +35,12 @@ func NewMetrics(r prometheus.Registerer, adapter string, inFlight func() int) (*
 			Name: "hyperfleet_adapter_last_report_timestamp_seconds", Help: "When the API last stored a report of the adapter.",
 		}),
 	}
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "hyperfleet_adapter_jobs_not_created_total", Help: "Jobs that could not be made, by why.",
+	}, []string{"reason"})
+	for _, reason := range reasons() {
+		m.refused.WithLabelValues(reason)
+	}
 	for _, result := range []string{"succeeded", "failed"} { // an alert needs both from the start
 		m.duration.WithLabelValues(result)
 	}
@@ -41,7 +48,7 @@ func NewMetrics(r prometheus.Registerer, adapter string, inFlight func() int) (*
 		Name: "hyperfleet_adapter_jobs_in_flight", Help: "Jobs whose end is not stored yet.",
 	}, func() float64 { return float64(inFlight()) })
 	r = prometheus.WrapRegistererWith(prometheus.Labels{"adapter": adapter}, r)
-	for _, c := range []prometheus.Collector{m.consumed, m.created, m.unmet, m.retries, m.duration, m.reported, flight} {
+	for _, c := range []prometheus.Collector{m.consumed, m.created, m.unmet, m.retries, m.refused, m.duration, m.reported, flight} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics of adapter %s: %w", adapter, err)
 		}

@@ -16,20 +16,20 @@ func TestNext(t *testing.T) {
 		at   time.Time
 		want plan
 	}{
-		{"nothing reported begins attempt 1", nil, at, plan{start, 1, 0}},
-		{"a report of an older generation counts for nothing", &fleet.AdapterStatus{Phase: fleet.ReportComplete, ObservedGeneration: 1, Attempt: 4}, at, plan{start, 1, 0}},
+		{"nothing reported begins attempt 1", nil, at, plan{start, 1, 0, 0}},
+		{"a report of an older generation counts for nothing", &fleet.AdapterStatus{Phase: fleet.ReportComplete, ObservedGeneration: 1, Attempt: 4}, at, plan{start, 1, 0, 0}},
 		{"a report of a newer generation waits for its event", &fleet.AdapterStatus{Phase: fleet.ReportRunning, ObservedGeneration: 3, Attempt: 1}, at, plan{}},
-		{"Pending begins", &fleet.AdapterStatus{Phase: fleet.ReportPending, Attempt: 1}, at, plan{start, 1, 0}},
-		{"Pending before a later attempt begins that", &fleet.AdapterStatus{Phase: fleet.ReportPending, Attempt: 2}, at, plan{start, 2, 0}},
-		{"asked for again after attempt 4 begins attempt 5", &fleet.AdapterStatus{Phase: fleet.ReportPending, Attempt: 4, AttemptBase: 4}, at, plan{start, 5, 4}},
-		{"Running proceeds with the same attempt", &fleet.AdapterStatus{Phase: fleet.ReportRunning, Attempt: 2}, at, plan{proceed, 2, 0}},
-		{"a failed attempt rests until retry_at", &fleet.AdapterStatus{Phase: fleet.ReportRunning, Attempt: 1, RetryAt: &retry}, at.Add(-time.Microsecond), plan{rest, 1, 0}},
-		{"the moment of retry_at begins the next", &fleet.AdapterStatus{Phase: fleet.ReportRunning, Attempt: 1, RetryAt: &retry}, at, plan{start, 2, 0}},
-		{"Complete is final", &fleet.AdapterStatus{Phase: fleet.ReportComplete, Attempt: 1}, at, plan{rest, 1, 0}},
-		{"Failed after the last attempt is final", &fleet.AdapterStatus{Phase: fleet.ReportFailed, Attempt: 4}, at, plan{rest, 4, 0}},
-		{"Failed before the last attempt goes on", &fleet.AdapterStatus{Phase: fleet.ReportFailed, Attempt: 3}, at, plan{start, 4, 0}},
-		{"the last attempt counts from the base", &fleet.AdapterStatus{Phase: fleet.ReportFailed, Attempt: 7, AttemptBase: 4}, at, plan{start, 8, 4}},
-		{"Failed after the last from the base is final", &fleet.AdapterStatus{Phase: fleet.ReportFailed, Attempt: 8, AttemptBase: 4}, at, plan{rest, 8, 4}},
+		{"Pending begins", &fleet.AdapterStatus{Phase: fleet.ReportPending, Attempt: 1}, at, plan{start, 1, 0, 0}},
+		{"Pending before a later attempt begins that", &fleet.AdapterStatus{Phase: fleet.ReportPending, Attempt: 2}, at, plan{start, 2, 0, 0}},
+		{"asked for again after attempt 4 begins attempt 5", &fleet.AdapterStatus{Phase: fleet.ReportPending, Attempt: 4, AttemptBase: 4}, at, plan{start, 5, 4, 0}},
+		{"Running proceeds with the same attempt", &fleet.AdapterStatus{Phase: fleet.ReportRunning, Attempt: 2}, at, plan{proceed, 2, 0, 0}},
+		{"a failed attempt rests until retry_at", &fleet.AdapterStatus{Phase: fleet.ReportRunning, Attempt: 1, RetryAt: &retry}, at.Add(-time.Microsecond), plan{rest, 1, 0, 0}},
+		{"the moment of retry_at begins the next", &fleet.AdapterStatus{Phase: fleet.ReportRunning, Attempt: 1, RetryAt: &retry}, at, plan{start, 2, 0, 0}},
+		{"Complete is final", &fleet.AdapterStatus{Phase: fleet.ReportComplete, Attempt: 1}, at, plan{rest, 1, 0, 0}},
+		{"Failed after the last attempt is final", &fleet.AdapterStatus{Phase: fleet.ReportFailed, Attempt: 4}, at, plan{rest, 4, 0, 0}},
+		{"Failed before the last attempt goes on", &fleet.AdapterStatus{Phase: fleet.ReportFailed, Attempt: 3}, at, plan{start, 4, 0, 0}},
+		{"the last attempt counts from the base", &fleet.AdapterStatus{Phase: fleet.ReportFailed, Attempt: 7, AttemptBase: 4}, at, plan{start, 8, 4, 0}},
+		{"Failed after the last from the base is final", &fleet.AdapterStatus{Phase: fleet.ReportFailed, Attempt: 8, AttemptBase: 4}, at, plan{rest, 8, 4, 0}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := fleet.Resource{Generation: 2, Status: fleet.Status{Adapters: []fleet.AdapterStatus{{AdapterName: "other", ObservedGeneration: 2, Phase: fleet.ReportComplete}}}}
@@ -41,7 +41,7 @@ func TestNext(t *testing.T) {
 				}
 				r.Status.Adapters = append(r.Status.Adapters, own)
 			}
-			if got := next(r, "dns", 3, tc.at); got != tc.want {
+			if got := next(r, "dns", rules{3, 0}, tc.at); got != tc.want {
 				t.Errorf("%+v, want %+v", got, tc.want)
 			}
 		})

@@ -12,8 +12,12 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// ModeCreate is the mode of Jobs that bring a resource to its desired state.
-const ModeCreate = "create"
+// Modes of Jobs.
+const (
+	ModeCreate = "create" // bring the resource to its desired state
+	ModeDelete = "delete" // undo that
+	ModeCheck  = "check"  // look whether it still holds
+)
 
 // DependenciesFile is the file of a Job's input beside those of [File]: an
 // object of adapter name to the data of its Complete report.
@@ -31,24 +35,45 @@ type Identity struct {
 	Generation   int64              `json:"generation"`
 	Attempt      int                `json:"attempt"`
 	Mode         string             `json:"mode"`
+	Check        int64              `json:"check,omitempty"` // which check it is: Unix seconds of the last success or check before it
+}
+
+// Attempt says which of the Jobs that a resource may have at its generation is
+// meant.
+type Attempt struct {
+	Number int
+	Base   int // attempts that the retry limit does not count
+	Mode   string
+	Check  int64 // with [ModeCheck]: see [Identity]
 }
 
 // Job is one attempt, ready to run.
 type Job struct {
 	Name        string
+	Namespace   string
 	Identity    Identity
-	ClusterID   string            // of the cluster that it is about, or whose pool
-	AttemptBase int               // attempts that the retry limit does not count
+	ClusterID   string // of the cluster that it is about, or whose pool
+	AttemptBase int    // attempts that the retry limit does not count
+	Template    v1alpha1.JobTemplate
+	API         string            // URL, as the Job reaches it
 	Deadline    time.Duration     // how long the Job may be active
 	TTL         time.Duration     // how long it is kept after its end
 	Input       map[string][]byte // file name -> content
 }
 
+// Template is what runs in the given mode. cfg has what a deletion runs, if that is the mode.
+func Template(cfg v1alpha1.AdapterConfig, mode string) v1alpha1.JobTemplate {
+	if mode == ModeDelete {
+		return cfg.Spec.Deletion.JobTemplate
+	}
+	return cfg.Spec.JobTemplate
+}
+
 // New returns the Job of the given attempt of cfg's adapter on the generation
 // of what s is about. cfg has its defaults set.
-func New(cfg v1alpha1.AdapterConfig, s Subject, attempt, base int) (Job, error) {
+func New(cfg v1alpha1.AdapterConfig, s Subject, a Attempt) (Job, error) {
 	r := s.Resource
-	id := Identity{cfg.Spec.AdapterType, s.Type, r.ID, r.Generation, attempt, ModeCreate}
+	id := Identity{cfg.Spec.AdapterType, s.Type, r.ID, r.Generation, a.Number, a.Mode, a.Check}
 	name, err := id.Name()
 	if err != nil {
 		return Job{}, err
@@ -69,19 +94,25 @@ func New(cfg v1alpha1.AdapterConfig, s Subject, attempt, base int) (Job, error) 
 	if input[DependenciesFile], err = json.Marshal(data); err != nil {
 		return Job{}, fmt.Errorf("encode %s: %w", DependenciesFile, err)
 	}
+	t := Template(cfg, a.Mode)
 	return Job{
 		Name:        name,
+		Namespace:   cfg.Namespace,
 		Identity:    id,
 		ClusterID:   s.ClusterID(),
-		AttemptBase: base,
-		Deadline:    time.Duration(*cfg.Spec.JobTemplate.ActiveDeadlineSeconds) * time.Second,
-		TTL:         time.Duration(*cfg.Spec.JobTemplate.TTLSecondsAfterFinished) * time.Second,
+		AttemptBase: a.Base,
+		Template:    t,
+		API:         cfg.Spec.HyperfleetAPI.URL,
+		Deadline:    time.Duration(*t.ActiveDeadlineSeconds) * time.Second,
+		TTL:         time.Duration(*t.TTLSecondsAfterFinished) * time.Second,
 		Input:       input,
 	}, nil
 }
 
 // Name returns <adapter>-adapter-<32 hex of the id>-g<generation>[-r<attempt>],
-// at most 63 characters; a long adapter's name is shortened by hash.
+// with -d for a deletion; a check has -c<which> instead of the attempt, which
+// that implies. It has at most 63 characters; a long adapter's name is shortened
+// by hash.
 func (i Identity) Name() (string, error) {
 	id := strings.ToLower(strings.ReplaceAll(i.ResourceID, "-", ""))
 	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 16 {
@@ -91,8 +122,14 @@ func (i Identity) Name() (string, error) {
 		return "", fmt.Errorf("name job: generation %d and attempt %d must be at least 1", i.Generation, i.Attempt)
 	}
 	tail := fmt.Sprintf("-adapter-%s-g%d", id, i.Generation)
-	if i.Attempt > 1 {
+	switch {
+	case i.Mode == ModeCheck:
+		tail += fmt.Sprintf("-c%d", i.Check)
+	case i.Attempt > 1:
 		tail += fmt.Sprintf("-r%d", i.Attempt)
+	}
+	if i.Mode == ModeDelete {
+		tail += "-d"
 	}
 	adapter := shorten(i.Adapter, maxName-len(tail))
 	if adapter == "" {
@@ -102,17 +139,19 @@ func (i Identity) Name() (string, error) {
 }
 
 // shorten returns name if it fits limit, else as much of it as fits together
-// with a hash that tells it from others; "" if not even the hash fits.
+// with a hash that tells it from others; "" if not even the hash fits. Where room
+// is short the hash has fewer digits: of two Jobs with one name the identity
+// tells that they are two.
 func shorten(name string, limit int) string {
-	const digits = 8
+	const digits, fewest = 8, 4
 	if len(name) <= limit {
 		return name
 	}
-	if limit < digits {
+	if limit < fewest {
 		return ""
 	}
 	sum := sha256.Sum256([]byte(name))
-	hash := hex.EncodeToString(sum[:])[:digits]
+	hash := hex.EncodeToString(sum[:])[:min(digits, limit)]
 	head := strings.TrimRight(name[:max(0, limit-digits-1)], "-")
 	if head == "" {
 		return hash

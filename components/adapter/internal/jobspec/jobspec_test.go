@@ -30,11 +30,16 @@ func config(adapter string, dependencies ...string) v1alpha1.AdapterConfig {
 	return v1alpha1.AdapterConfig{
 		ObjectMeta: metav1.ObjectMeta{Name: adapter + "-adapter", Namespace: "hyperfleet-system"},
 		Spec: v1alpha1.AdapterConfigSpec{
-			AdapterType: adapter,
-			Criteria:    v1alpha1.Criteria{Dependencies: dependencies},
-			JobTemplate: v1alpha1.JobTemplate{Image: "quay.io/hyperfleet/" + adapter + "-job:v1.0.0"},
+			AdapterType:   adapter,
+			Criteria:      v1alpha1.Criteria{Dependencies: dependencies},
+			HyperfleetAPI: &v1alpha1.HyperfleetAPI{URL: "http://hyperfleet-api:8080"},
+			JobTemplate:   v1alpha1.JobTemplate{Image: "quay.io/hyperfleet/" + adapter + "-job:v1.0.0"},
 		},
 	}.Defaults()
+}
+
+func create(number, base int) jobspec.Attempt {
+	return jobspec.Attempt{Number: number, Base: base, Mode: jobspec.ModeCreate}
 }
 
 func sample() fleet.Resource {
@@ -61,6 +66,8 @@ func TestManifestsMatchTheGoldenFiles(t *testing.T) {
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")},
 		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
 	}
+	full.Spec.Deletion = &v1alpha1.Deletion{JobTemplate: v1alpha1.JobTemplate{Image: "quay.io/hyperfleet/undo:v1.0.0", TTLSecondsAfterFinished: new(int32(60))}}
+	full = full.Defaults()
 	owner := sample()
 	cluster := jobspec.Subject{Type: fleet.Clusters, Resource: owner}
 	pool := jobspec.Subject{Type: fleet.NodePools, Owner: &owner, Resource: fleet.Resource{
@@ -71,22 +78,24 @@ func TestManifestsMatchTheGoldenFiles(t *testing.T) {
 		}},
 	}}
 	for _, tc := range []struct {
-		name          string
-		cfg           v1alpha1.AdapterConfig
-		about         jobspec.Subject
-		attempt, base int
+		name    string
+		cfg     v1alpha1.AdapterConfig
+		about   jobspec.Subject
+		attempt jobspec.Attempt
 	}{
-		{"the-defaults", config("dns", "validation"), cluster, 1, 0},
-		{"everything-set-third-attempt", full, cluster, 3, 2},
-		{"a-long-adapter-name", config("an-adapter-with-a-very-long-name-indeed-it-does-not-fit-at-all"), cluster, 12, 0},
-		{"a-node-pool", config("hypershift", "validation"), pool, 1, 0},
+		{"the-defaults", config("dns", "validation"), cluster, create(1, 0)},
+		{"everything-set-third-attempt", full, cluster, create(3, 2)},
+		{"a-long-adapter-name", config("an-adapter-with-a-very-long-name-indeed-it-does-not-fit-at-all"), cluster, create(12, 0)},
+		{"a-node-pool", config("hypershift", "validation"), pool, create(1, 0)},
+		{"a-deletion", full, cluster, jobspec.Attempt{Number: 2, Mode: jobspec.ModeDelete}},
+		{"a-check", full, cluster, jobspec.Attempt{Number: 2, Mode: jobspec.ModeCheck, Check: 1767323045}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			j, err := jobspec.New(tc.cfg, tc.about, tc.attempt, tc.base)
+			j, err := jobspec.New(tc.cfg, tc.about, tc.attempt)
 			if err != nil {
 				t.Fatal(err)
 			}
-			job, secret, err := jobspec.Manifests(tc.cfg, j, "http://hyperfleet-api:8080")
+			job, secret, err := jobspec.Manifests(j)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,6 +139,10 @@ func TestNames(t *testing.T) {
 	}{
 		{"the first attempt has no suffix", jobspec.Identity{Adapter: "dns", ResourceID: id, Generation: 1, Attempt: 1}, "dns-adapter-" + hex + "-g1"},
 		{"a later attempt has one", jobspec.Identity{Adapter: "hypershift", ResourceID: id, Generation: 12, Attempt: 3}, "hypershift-adapter-" + hex + "-g12-r3"},
+		{"a deletion says so", jobspec.Identity{Adapter: "dns", ResourceID: id, Generation: 3, Attempt: 2, Mode: jobspec.ModeDelete}, "dns-adapter-" + hex + "-g3-r2-d"},
+		{"a check says which", jobspec.Identity{Adapter: "dns", ResourceID: id, Generation: 3, Attempt: 2, Mode: jobspec.ModeCheck, Check: 1767323045}, "dns-adapter-" + hex + "-g3-c1767323045"},
+		{"where room is short a hash stands for the adapter", jobspec.Identity{Adapter: "validation", ResourceID: id, Generation: 12, Attempt: 1, Mode: jobspec.ModeCheck, Check: 1767323045},
+			"98c41d-adapter-" + hex + "-g12-c1767323045"},
 		{"an id that is no UUID", jobspec.Identity{Adapter: "dns", ResourceID: "cls-123", Generation: 1, Attempt: 1}, ""},
 		{"no attempt", jobspec.Identity{Adapter: "dns", ResourceID: id, Generation: 1}, ""},
 		{"no room", jobspec.Identity{Adapter: "hypershift", ResourceID: id, Generation: 1 << 60, Attempt: 1}, ""},
@@ -152,6 +165,7 @@ func TestDistinctAttemptsHaveDistinctValidNames(t *testing.T) {
 			ResourceID: rapid.SampledFrom([]string{id, "0190b6a0-1234-7000-8000-0000000000ab"}).Draw(t, "id"),
 			Generation: rapid.OneOf(rapid.Int64Range(1, 12), rapid.Int64Range(1, 1_000_000)).Draw(t, "generation"),
 			Attempt:    rapid.OneOf(rapid.IntRange(1, 12), rapid.IntRange(1, 999)).Draw(t, "attempt"),
+			Mode:       rapid.SampledFrom([]string{jobspec.ModeCreate, jobspec.ModeDelete}).Draw(t, "mode"),
 		}
 	})
 	rapid.Check(t, func(t *rapid.T) {

@@ -18,6 +18,7 @@ const (
 	LabelClusterID     = "cluster-id"
 	AnnotationIdentity = "hyperfleet.redhat.com/identity"     // JSON of [Identity]
 	AnnotationBase     = "hyperfleet.redhat.com/attempt-base" // number
+	AnnotationTTL      = "hyperfleet.redhat.com/ttl-seconds"  // number: ttlSecondsAfterFinished once the end is stored
 	Finalizer          = "hyperfleet.redhat.com/report"       // until the Job's end is stored
 
 	InputDir   = "/var/run/hyperfleet/input"
@@ -26,16 +27,16 @@ const (
 )
 
 // Manifests returns the Kubernetes Job that runs j and the Secret that holds
-// its input, both for cfg's namespace. cfg has its defaults set; apiURL is the
-// API as the Job reaches it. The Secret's owner reference needs the Job's UID
-// and is set by who creates them.
-func Manifests(cfg v1alpha1.AdapterConfig, j Job, apiURL string) (*batchv1.Job, *corev1.Secret, error) {
+// its input. The Secret's owner reference needs the Job's UID and is set by who
+// creates them. The Job has no ttlSecondsAfterFinished before its end is stored:
+// Kubernetes would remove the pods, and with them what they said.
+func Manifests(j Job) (*batchv1.Job, *corev1.Secret, error) {
 	identity, err := json.Marshal(j.Identity)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode identity of %s: %w", j.Name, err)
 	}
 	labels := map[string]string{LabelAdapter: j.Identity.Adapter, LabelClusterID: j.ClusterID}
-	meta := metav1.ObjectMeta{Name: j.Name, Namespace: cfg.Namespace, Labels: labels, Annotations: map[string]string{
+	meta := metav1.ObjectMeta{Name: j.Name, Namespace: j.Namespace, Labels: labels, Annotations: map[string]string{
 		AnnotationIdentity: string(identity),
 		AnnotationBase:     strconv.Itoa(j.AttemptBase),
 	}}
@@ -46,27 +47,27 @@ func Manifests(cfg v1alpha1.AdapterConfig, j Job, apiURL string) (*batchv1.Job, 
 		Immutable:  new(true),
 		Data:       j.Input,
 	}
-	t := cfg.Spec.JobTemplate
+	t := j.Template
 	job := &batchv1.Job{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
 		ObjectMeta: meta,
 		Spec: batchv1.JobSpec{
-			BackoffLimit:            t.BackoffLimit,
-			ActiveDeadlineSeconds:   t.ActiveDeadlineSeconds,
-			TTLSecondsAfterFinished: t.TTLSecondsAfterFinished,
+			BackoffLimit:          t.BackoffLimit,
+			ActiveDeadlineSeconds: t.ActiveDeadlineSeconds,
 			// Never a second pod before the first is gone for good.
 			PodReplacementPolicy: new(batchv1.Failed),
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec:       pod(t, j, apiURL),
+				Spec:       pod(t, j),
 			},
 		},
 	}
 	job.Finalizers = []string{Finalizer}
+	job.Annotations[AnnotationTTL] = strconv.FormatInt(int64(j.TTL.Seconds()), 10)
 	return job, secret, nil
 }
 
-func pod(t v1alpha1.JobTemplate, j Job, apiURL string) corev1.PodSpec {
+func pod(t v1alpha1.JobTemplate, j Job) corev1.PodSpec {
 	volumes, mounts := inputs(t, j)
 	return corev1.PodSpec{
 		RestartPolicy:                corev1.RestartPolicyNever,
@@ -83,10 +84,11 @@ func pod(t v1alpha1.JobTemplate, j Job, apiURL string) corev1.PodSpec {
 			Image:     t.Image,
 			Command:   t.Command,
 			Args:      t.Args,
-			Env:       environment(t, j, apiURL),
+			Env:       environment(t, j),
 			Resources: t.Resources,
 			SecurityContext: &corev1.SecurityContext{
 				AllowPrivilegeEscalation: new(false),
+				ReadOnlyRootFilesystem:   new(true),
 				Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 			},
 			VolumeMounts: mounts,
@@ -97,13 +99,13 @@ func pod(t v1alpha1.JobTemplate, j Job, apiURL string) corev1.PodSpec {
 	}
 }
 
-func environment(t v1alpha1.JobTemplate, j Job, apiURL string) []corev1.EnvVar {
+func environment(t v1alpha1.JobTemplate, j Job) []corev1.EnvVar {
 	i := j.Identity
 	return append([]corev1.EnvVar{
 		{Name: "CLUSTER_ID", Value: j.ClusterID},
 		{Name: "RESOURCE_TYPE", Value: string(i.ResourceType)},
 		{Name: "RESOURCE_ID", Value: i.ResourceID},
-		{Name: "HYPERFLEET_API", Value: apiURL},
+		{Name: "HYPERFLEET_API", Value: j.API},
 		{Name: "GENERATION", Value: strconv.FormatInt(i.Generation, 10)},
 		{Name: "ATTEMPT", Value: strconv.Itoa(i.Attempt)},
 		{Name: "ADAPTER", Value: i.Adapter},

@@ -15,8 +15,8 @@ type Subject struct {
 
 // ClusterID is the id of the cluster that s is, or belongs to.
 func (s Subject) ClusterID() string {
-	if s.Owner != nil {
-		return s.Owner.ID
+	if owner := s.Resource.OwnerID(); owner != "" {
+		return owner
 	}
 	return s.Resource.ID
 }
