@@ -35,8 +35,7 @@ soak: ## Run the violent and random tests SOAK (100) times, and the mutants; the
 
 .PHONY: bench
 bench: ## Measure API (at BENCH_ROWS, 1,000,000, rows) and brokers against the least that could do the same
-	@cd components/api && go test -run '^$$' -bench '^Benchmark(Due|API)$$' -benchtime 1x -timeout 2h ./internal/postgres
-	@cd components/api && go test -run '^$$' -bench '^BenchmarkList$$' -benchtime 1x -timeout 1h ./internal/rest
+	@cd components/api && go test -run '^$$' -bench '^BenchmarkAPI$$' -benchtime 1x -timeout 2h ./internal/postgres
 	@cd libs/broker && go test -p 1 -run '^$$' -bench . -benchtime 1x -timeout 1h ./rabbitmq ./pubsub
 
 .PHONY: mutants

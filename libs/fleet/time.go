@@ -22,11 +22,14 @@ func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Microsecond)} }
 func (t Time) String() string { return t.UTC().Format(timeLayout) }
 
 // MarshalJSON writes the wire form; the zero Time is null.
-func (t Time) MarshalJSON() ([]byte, error) {
+func (t Time) MarshalJSON() ([]byte, error) { return t.AppendJSON(nil), nil }
+
+// AppendJSON appends what t marshals to.
+func (t Time) AppendJSON(to []byte) []byte {
 	if t.IsZero() {
-		return []byte("null"), nil
+		return append(to, "null"...)
 	}
-	return []byte(`"` + t.String() + `"`), nil
+	return t.UTC().AppendFormat(to, `"`+timeLayout+`"`)
 }
 
 // UnmarshalJSON reads any RFC 3339 time, or null as the zero Time.

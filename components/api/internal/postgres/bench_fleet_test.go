@@ -56,15 +56,17 @@ func benchTime(b *testing.B, name string, standard time.Duration) time.Duration 
 // bench is a durable PostgreSQL with a large fleet, and the API before it.
 type bench struct {
 	*testing.B
-	pg    *pgdev.Server
-	url   string
-	db    *sqlx.DB
-	store *Store
-	rows  int
-	dir   string
-	token string
-	api   *process
-	ids   []string // some of the fleet's
+	pg      *pgdev.Server
+	url     string
+	db      *sqlx.DB
+	store   *Store
+	rows    int
+	dir     string
+	token   string // an admin's
+	adapter string // one of the adapter dns: what an admin reports is noted, one by one
+	api     *process
+	ids     []string // some of the fleet's
+	rate    float64  // of reports, as measured
 
 	client *http.Client
 }
@@ -77,38 +79,102 @@ type process struct {
 
 func newBench(b *testing.B) *bench {
 	b.Helper()
-	pgdev.Database(b) // skips where there is no PostgreSQL
-	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	pgdev.Need(b)
+	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
 	defer cancel()
 	x := &bench{B: b, rows: benchRows(b), dir: b.TempDir(), client: &http.Client{Timeout: time.Minute}}
+	x.startServer(ctx)
+	x.url = x.fleet(x.rows)
 	var err error
-	if x.pg, err = pgdev.Start(ctx, pgdev.Options{DataDir: filepath.Join(x.dir, "postgres"), Durable: true}); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = x.pg.Stop() })
-	if err := x.pg.CreateDatabase(ctx, "fleet"); err != nil {
-		b.Fatal(err)
-	}
-	x.url = x.pg.URL("fleet")
 	if x.store, err = Open(ctx, Config{URL: x.url}); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = x.store.Close() })
-	if err := x.store.Migrate(ctx); err != nil {
-		b.Fatal(err)
-	}
 	x.db = x.store.db
-	for _, text := range []string{`ALTER SYSTEM SET shared_buffers = '1GB'`, `ALTER SYSTEM SET max_wal_size = '8GB'`} {
-		if _, err := x.db.ExecContext(ctx, text); err != nil {
-			b.Fatal(err)
-		}
-	}
-	populate(b, x.store, x.rows)
 	if err := x.db.SelectContext(b.Context(), &x.ids, `SELECT id FROM clusters TABLESAMPLE SYSTEM (5) LIMIT 20000`); err != nil {
 		b.Fatal(err)
 	}
 	x.serve()
 	return x
+}
+
+// startServer starts PostgreSQL, twice because some settings ask for that.
+func (x *bench) startServer(ctx context.Context) {
+	x.Helper()
+	dir := os.Getenv("BENCH_DATA")
+	if dir == "" {
+		dir = x.dir
+	}
+	for range 2 {
+		if x.pg != nil {
+			x.execute("postgres", `ALTER SYSTEM SET shared_buffers = '1GB'`, `ALTER SYSTEM SET max_wal_size = '8GB'`)
+			if err := x.pg.Stop(); err != nil {
+				x.Fatal(err)
+			}
+		}
+		var err error
+		if x.pg, err = pgdev.Start(ctx, pgdev.Options{DataDir: filepath.Join(dir, "postgres"), Durable: true}); err != nil {
+			x.Fatal(err)
+		}
+	}
+	x.Cleanup(func() { _ = x.pg.Stop() })
+}
+
+// execute runs statements on a connection of their own.
+func (x *bench) execute(database string, texts ...string) {
+	x.Helper()
+	db, err := sqlx.Open("postgres", x.pg.URL(database))
+	if err != nil {
+		x.Fatal(err)
+	}
+	defer db.Close() // a benchmark's
+	for _, text := range texts {
+		if _, err := db.ExecContext(x.Context(), text); err != nil {
+			x.Fatalf("%s: %v", text, err)
+		}
+	}
+}
+
+// fleet returns the address of a fresh fleet of so many rows: a copy of the one
+// that this data directory keeps, which is loaded where there is none.
+func (x *bench) fleet(rows int) string {
+	x.Helper()
+	kept, fresh := fmt.Sprintf("loaded_%d", rows), fmt.Sprintf("fleet_%d", rows)
+	var s struct {
+		Loaded  bool `db:"loaded"`
+		Version int  `db:"version"`
+	}
+	db, err := sqlx.Open("postgres", x.pg.URL("postgres"))
+	if err != nil {
+		x.Fatal(err)
+	}
+	defer db.Close() // a benchmark's
+	const ask = `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) AS loaded, current_setting('server_version_num')::int AS version`
+	if err := db.GetContext(x.Context(), &s, ask, kept); err != nil {
+		x.Fatal(err)
+	}
+	if !s.Loaded {
+		x.execute("postgres", `DROP DATABASE IF EXISTS loading`, `CREATE DATABASE loading TEMPLATE template0`)
+		store, err := Open(x.Context(), Config{URL: x.pg.URL("loading")})
+		if err != nil {
+			x.Fatal(err)
+		}
+		defer store.Close() // again where it is closed below
+		if err := store.Migrate(x.Context()); err != nil {
+			x.Fatal(err)
+		}
+		populate(x.B, store, rows)
+		if err := store.Close(); err != nil {
+			x.Fatal(err)
+		}
+		x.execute("postgres", `ALTER DATABASE loading RENAME TO `+kept)
+	}
+	how := ""
+	if s.Version >= 150000 {
+		how = " STRATEGY file_copy" // as before: through the log it would be written twice
+	}
+	x.execute("postgres", `DROP DATABASE IF EXISTS `+fresh+` WITH (FORCE)`, `CREATE DATABASE `+fresh+` TEMPLATE `+kept+how, `CHECKPOINT`)
+	return x.pg.URL(fresh)
 }
 
 // serve builds the API and runs it with authentication on.
@@ -127,16 +193,20 @@ func (x *bench) serve() {
 	if err != nil {
 		x.Fatal(err)
 	}
-	x.token, err = jwt.Signed(signer).Claims(jwt.Claims{Issuer: "https://bench.example", Subject: "bench", Audience: jwt.Audience{"hyperfleet"},
-		Expiry: jwt.NewNumericDate(time.Now().Add(24 * time.Hour)), IssuedAt: jwt.NewNumericDate(time.Now())}).Serialize()
-	if err != nil {
-		x.Fatal(err)
+	for subject, token := range map[string]*string{"bench": &x.token, "dns": &x.adapter} {
+		*token, err = jwt.Signed(signer).Claims(jwt.Claims{Issuer: "https://bench.example", Subject: subject, Audience: jwt.Audience{"hyperfleet"},
+			Expiry: jwt.NewNumericDate(time.Now().Add(24 * time.Hour)), IssuedAt: jwt.NewNumericDate(time.Now())}).Serialize()
+		if err != nil {
+			x.Fatal(err)
+		}
 	}
 	keys, file := filepath.Join(x.dir, "keys"), filepath.Join(x.dir, "api.yaml")
 	config := `auth:
   limits: {workloadsPerMinute: 100000000, peoplePerMinute: 100}
   issuers: [{issuer: "https://bench.example", jwksFile: ` + keys + `, audiences: [hyperfleet]}]
-  bindings: [{issuer: "https://bench.example", claims: {sub: bench}, role: admin, tenants: ["*"], rate: workloads}]
+  bindings:
+    - {issuer: "https://bench.example", claims: {sub: bench}, role: admin, tenants: ["*"], rate: workloads}
+    - {issuer: "https://bench.example", claims: {sub: dns}, role: adapter, adapterName: dns, tenants: ["*"]}
 `
 	for name, text := range map[string]string{keys: string(public), file: config} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

@@ -58,7 +58,11 @@ func (x *bench) pgbench() float64 {
 
 // benchDueUnderLoad asks what is due while reports are stored at a rate, alone
 // and beside a snapshot that somebody else holds.
-func (x *bench) benchDueUnderLoad(table io.Writer, rate float64) {
+func (x *bench) benchDueUnderLoad(table io.Writer) {
+	if x.rate == 0 { // measured alone
+		x.rate = x.hammer(256, 201, func(w, i int) *http.Request { return x.postReport(w, int64(w)<<32+int64(i)) })
+	}
+	rate := x.rate / 2
 	idle, _ := x.dueFor(20 * time.Second)
 	size := x.indexSize()
 	load := benchTime(x.B, "BENCH_LOAD", 5*time.Minute)

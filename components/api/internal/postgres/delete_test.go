@@ -38,11 +38,7 @@ func (o on) pool(name string) on {
 
 func (o on) get() fleet.Resource {
 	o.Helper()
-	r, err := o.s.Get(o.Context(), o.t, all, o.id, true)
-	if err != nil {
-		o.Fatal(err)
-	}
-	return r
+	return shown(o, o.s, o.t, o.id)
 }
 
 func (o on) report(adapter string, phase fleet.ReportPhase) {

@@ -2,41 +2,12 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/selector"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
-
-// Item is one resource of a list. What is stored as JSON was not read for it;
-// it is good until the next one.
-type Item struct {
-	fleet.Resource
-	Labels json.RawMessage
-	Status json.RawMessage
-}
-
-// head marshals to the resource without what is passed on as it is.
-type head struct {
-	fleet.Resource
-	Labels *struct{} `json:"labels,omitempty"`
-	Spec   *struct{} `json:"spec,omitempty"`
-	Status *struct{} `json:"status,omitempty"`
-}
-
-// AppendJSON appends what the resource marshals to, in another order.
-func (i Item) AppendJSON(to []byte) ([]byte, error) {
-	text, err := json.Marshal(head{Resource: i.Resource})
-	if err != nil {
-		return to, fmt.Errorf("write %s: %w", i.Kind, err)
-	}
-	to = append(append(to, text[:len(text)-1]...), `,"labels":`...)
-	to = append(append(to, i.Labels...), `,"spec":`...)
-	to = append(append(to, i.Spec...), `,"status":`...)
-	return append(append(to, i.Status...), '}'), nil
-}
 
 // List reads one page of resources in the order of their ids, which never
 // change: what exists during a whole walk is seen exactly once. It hands over

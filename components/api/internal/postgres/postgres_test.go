@@ -10,6 +10,8 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
@@ -94,11 +96,32 @@ func create(t testing.TB, s *Store, name string, labels map[string]string) fleet
 
 func get(t testing.TB, s *Store, id string) fleet.Resource {
 	t.Helper()
-	r, err := s.Get(t.Context(), clusters, all, id, true)
+	return shown(t, s, clusters, id)
+}
+
+// shown is what whoever asks for a resource gets, read, and that Get says the same.
+func shown(t testing.TB, s *Store, kind fleet.TypeInfo, id string) fleet.Resource {
+	t.Helper()
+	r, err := s.find(t.Context(), kind, all, id, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	out, err := r.resource(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	item, err := r.whole(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := item.AppendJSON(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(unmarshal[any](t, []byte(mustJSON(out))), unmarshal[any](t, text)); diff != "" {
+		t.Errorf("resource (-) and item (+):\n%s", diff)
+	}
+	return out
 }
 
 func report(t testing.TB, s *Store, id string, n fleet.NewReport) fleet.Report {

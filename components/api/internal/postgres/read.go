@@ -41,23 +41,31 @@ func (s *Store) ResourceVersion(ctx context.Context, t fleet.TypeInfo, sc Scope,
 }
 
 // Get reads a resource with its adapters' messages and data in full.
-func (s *Store) Get(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, deleted bool) (fleet.Resource, error) {
+func (s *Store) Get(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, deleted bool) (Item, error) {
+	r, err := s.find(ctx, t, sc, id, deleted)
+	if err != nil {
+		return Item{}, err
+	}
+	return r.whole(t)
+}
+
+func (s *Store) find(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, deleted bool) (row, error) {
 	names, err := of(t)
 	if err != nil {
-		return fleet.Resource{}, err
+		return row{}, err
 	}
 	if !isID(id) {
-		return fleet.Resource{}, notFound(t, id)
+		return row{}, notFound(t, id)
 	}
 	all, tenants := sc.args()
 	var rows []row
 	if err := s.statements.read(ctx, &rows, names.sql(getSQL), id, deleted, all, tenants); err != nil {
-		return fleet.Resource{}, outward(ctx, "get "+t.Kind, err)
+		return row{}, outward(ctx, "get "+t.Kind, err)
 	}
 	if len(rows) == 0 {
-		return fleet.Resource{}, notFound(t, id)
+		return row{}, notFound(t, id)
 	}
-	return rows[0].resource(t)
+	return rows[0], nil
 }
 
 // get reads a resource as the transaction left it.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/lib/pq"
@@ -39,7 +40,9 @@ type row struct {
 }
 
 // version is m<n>.s<n>: of the desired state, and of what was reported.
-func (r row) version() string { return fmt.Sprintf("m%d.s%d", r.DesiredVersion, r.ReportsVersion) }
+func (r row) version() string {
+	return "m" + strconv.FormatInt(r.DesiredVersion, 10) + ".s" + strconv.FormatInt(r.ReportsVersion, 10)
+}
 
 // resource gives the row the form of the API.
 func (r row) resource(t fleet.TypeInfo) (fleet.Resource, error) {
@@ -51,11 +54,6 @@ func (r row) resource(t fleet.TypeInfo) (fleet.Resource, error) {
 		return out, fmt.Errorf("read the status of %s: %w", r.ID, err)
 	}
 	return out, r.fill(&out.Status)
-}
-
-// item is resource without reading what is passed on as it is.
-func (r row) item(t fleet.TypeInfo) Item {
-	return Item{Resource: r.head(t), Labels: r.Labels, Status: r.Status}
 }
 
 // head is the resource without labels and status.

@@ -17,15 +17,23 @@ import (
 type tables struct {
 	resources, statuses, reports, schedule string
 	subject                                string // column with the id of the resource that a report is about
+	names                                  *strings.Replacer
 }
 
 var byType = map[fleet.ResourceType]tables{
-	fleet.Clusters: {
+	fleet.Clusters: named(tables{
 		resources: "clusters", statuses: "statuses", reports: "adapter_reports", schedule: "schedule", subject: "cluster_id",
-	},
-	fleet.NodePools: {
+	}),
+	fleet.NodePools: named(tables{
 		resources: "nodepools", statuses: "nodepool_statuses", reports: "nodepool_reports", schedule: "nodepool_schedule", subject: "nodepool_id",
-	},
+	}),
+}
+
+// named makes the replacement once: every request asks for it.
+func named(t tables) tables {
+	t.names = strings.NewReplacer("{resources}", t.resources, "{statuses}", t.statuses,
+		"{reports}", t.reports, "{schedule}", t.schedule, "{subject}", t.subject)
+	return t
 }
 
 // of returns the tables of a resource type that the registry knows.
@@ -38,10 +46,7 @@ func of(t fleet.TypeInfo) (tables, error) {
 }
 
 // sql puts the names into a statement.
-func (t tables) sql(text string) string {
-	return strings.NewReplacer("{resources}", t.resources, "{statuses}", t.statuses,
-		"{reports}", t.reports, "{schedule}", t.schedule, "{subject}", t.subject).Replace(text)
-}
+func (t tables) sql(text string) string { return t.names.Replace(text) }
 
 // maxStatements bounds what a pool keeps prepared: selectors of many shapes
 // must not fill the server's memory. Beyond it statements run unprepared.

@@ -85,8 +85,13 @@ func (r resources) get(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
+	body, err := out.AppendJSON(make([]byte, 0, 1024+len(out.Spec)+len(out.Status)))
+	if err != nil {
+		return err
+	}
 	setETag(w, out.ResourceVersion)
-	return answer(w, http.StatusOK, out)
+	send(w, http.StatusOK, plainJSON, body)
+	return nil
 }
 
 func (r resources) delete(w http.ResponseWriter, req *http.Request) error {

@@ -25,7 +25,7 @@ type Store interface {
 
 // Reader reads resources.
 type Reader interface {
-	Get(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, deleted bool) (fleet.Resource, error)
+	Get(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, deleted bool) (postgres.Item, error)
 	ResourceVersion(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, deleted bool) (string, error)
 	List(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, q postgres.ListQuery, each func(postgres.Item) error) (fleet.List, error)
 }
