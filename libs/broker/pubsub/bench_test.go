@@ -115,48 +115,74 @@ func unary(b *testing.B, h *harness, topic string, n int) time.Duration {
 	})
 }
 
-// BenchmarkPublish compares confirmed publishing with the bare client's requests
-// of one event: the same events, topology, ordering keys, callers and window,
-// turn and turn about. What the client library's own publisher does with keys,
-// and without, where it may put many events in one request, is for comparison.
+// BenchmarkPublish compares confirmed publishing with the bare client's, which
+// sends requests of one event, and with the client library's own publisher: the
+// same events, topology, ordering keys, callers and window, in turns whose order
+// changes so that none always meets a warmer server. What the library does
+// without keys, when it may put many events in one request, is for comparison.
 func BenchmarkPublish(b *testing.B) {
-	const n, turns = 2000, 5
+	const n, turns = 2000, 6
 	for _, subscriptions := range []int{1, 5} {
 		b.Run(fmt.Sprintf("subscriptions=%d", subscriptions), func(b *testing.B) {
 			h := benched(b)
 			for b.Loop() {
-				var alone, ours, ratios, keyed, keyless []float64
+				const alone, ours, library = 0, 1, 2
+				var (
+					rates           [3][]float64
+					keyless         []float64
+					toBare, toKeyed []float64
+					rate            = func(d time.Duration) float64 { return n / d.Seconds() }
+					warm            = h.topic("bench.warm", subscriptions)
+					topic           string
+					p               broker.Publisher
+				)
+				driven(b, h.Publisher(warm), 2*n)
 				for turn := range turns {
-					topic := fmt.Sprintf("bench.publish.%d.%d", b.N, turn)
-					for i := range subscriptions {
-						h.Subscriber(topic, fmt.Sprintf("%s-%d", topic, i), broker.Limits{})
+					topic = h.topic(fmt.Sprintf("bench.publish.%d.%d", b.N, turn), subscriptions)
+					p = h.Publisher(topic)
+					driven(b, p, 100) // connected
+					measure := []func(){
+						alone:   func() { rates[alone] = append(rates[alone], rate(unary(b, h, topic, n))) },
+						ours:    func() { rates[ours] = append(rates[ours], rate(driven(b, p, n))) },
+						library: func() { rates[library] = append(rates[library], rate(bare(b, h, topic, n, true))) },
 					}
-					p := h.Publisher(topic)
-					driven(b, p, 500) // connected, and the server is warm
-					rate := func(d time.Duration) float64 { return n / d.Seconds() }
-					alone = append(alone, rate(unary(b, h, topic, n)))
-					ours = append(ours, rate(driven(b, p, n)))
-					ratios = append(ratios, ours[turn]/alone[turn])
-					keyed = append(keyed, rate(bare(b, h, topic, n, true)))
+					for i := range measure {
+						if turn%2 == 1 {
+							i = len(measure) - 1 - i
+						}
+						measure[(turn/2+i)%len(measure)]()
+					}
 					keyless = append(keyless, rate(bare(b, h, topic, n, false)))
+					toBare = append(toBare, rates[ours][turn]/rates[alone][turn])
+					toKeyed = append(toKeyed, rates[ours][turn]/rates[library][turn])
 				}
-				// Of neighbours, because the machine is not equally quick at all times.
-				ratio := median(ratios)
-				b.ReportMetric(median(alone), "bare/s")
-				b.ReportMetric(median(ours), "driver/s")
-				b.ReportMetric(ratio, "ratio")
-				b.ReportMetric(median(keyed), "keyed/s")
+				b.ReportMetric(median(rates[alone]), "bare/s")
+				b.ReportMetric(median(rates[ours]), "driver/s")
+				b.ReportMetric(median(rates[library]), "keyed/s")
 				b.ReportMetric(median(keyless), "keyless/s")
-				if ratio < least {
-					b.Errorf("%.2f of the bare client's rate; at least %.2f is wanted", ratio, least)
+				// Of neighbours, because the machine is not equally quick at all times.
+				for name, ratios := range map[string][]float64{"ratio": toBare, "ratio-keyed": toKeyed} {
+					ratio := median(ratios)
+					b.ReportMetric(ratio, name)
+					if ratio < least {
+						b.Errorf("%s: %.2f of the other's rate; at least %.2f is wanted", name, ratio, least)
+					}
 				}
 			}
 		})
 	}
 }
 
+// topic makes a topic with subscriptions.
+func (h *harness) topic(name string, subscriptions int) string {
+	for i := range subscriptions {
+		h.Subscriber(name, fmt.Sprintf("%s-%d", name, i), broker.Limits{})
+	}
+	return name
+}
+
 func median(of []float64) float64 {
-	slices.Sort(of)
+	of = slices.Sorted(slices.Values(of))
 	return of[len(of)/2]
 }
 
@@ -167,7 +193,7 @@ func BenchmarkFanOut(b *testing.B) {
 	h := benched(b)
 	for b.Loop() {
 		var (
-			topic = fmt.Sprint("bench.fanout.", b.N)
+			topic = h.topic(fmt.Sprint("bench.fanout.", b.N), subscriptions)
 			all   sync.WaitGroup
 			ended sync.WaitGroup
 		)
@@ -253,8 +279,7 @@ func BenchmarkLatency(b *testing.B) {
 
 // BenchmarkMemory holds a million events back by a quota that is exceeded, each
 // with a caller that waits, and measures what the driver holds for them beyond
-// what a caller costs that waits for nothing. The callers' stacks are told
-// apart: whoever starts a million callers pays for them.
+// what a caller costs that waits for nothing, its stack included.
 func BenchmarkMemory(b *testing.B) {
 	const n, most = 1_000_000, 256
 	f := newFake(b)
@@ -268,9 +293,9 @@ func BenchmarkMemory(b *testing.B) {
 		idle := waiting(n, func(ctx context.Context) { <-ctx.Done() })
 		held := waiting(n, func(ctx context.Context) { _ = p.Publish(ctx, e) }) // it ends with the context
 		b.ReportMetric(idle.heap+idle.stacks, "callers-MiB")
-		b.ReportMetric(held.heap-idle.heap, "driver-MiB")
+		b.ReportMetric(held.heap-idle.heap, "heap-MiB")
 		b.ReportMetric(held.stacks-idle.stacks, "deeper-stacks-MiB")
-		if got := held.heap - idle.heap; got > most {
+		if got := held.heap + held.stacks - idle.heap - idle.stacks; got > most {
 			b.Errorf("the driver holds %.0f MiB for a million events, at most %d are allowed", got, most)
 		}
 	}

@@ -46,38 +46,48 @@ func newPublisher(d *driver, project, topic string) *publisher {
 
 // Publish sends e in a request of its own and waits for Pub/Sub's confirmation.
 // A try whose outcome is unknown is repeated with the same event id.
+//
+// There may be a million who wait for a place in the window. So they wait here,
+// where their stacks are still as small as stacks are.
 func (p *publisher) Publish(ctx context.Context, e event.Event) error {
 	p.state.pending.Inc()
-	defer p.state.pending.Dec()
-	err := p.enter(ctx)
-	if err == nil {
-		err = p.send(ctx, e)
-		<-p.slots
+	if !p.closed.Load() {
+		select {
+		case p.slots <- struct{}{}:
+			return p.sent(ctx, e)
+		case <-ctx.Done():
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("publish event %s to %s: %w", e.ID(), short(p.topic), err)
-	}
-	return nil
+	return p.refused(ctx, e)
 }
 
-// enter waits for a place in the window. It is all that those who wait need, so
-// it needs little: there may be a million.
-func (p *publisher) enter(ctx context.Context) error {
+// sent publishes e from its place in the window.
+func (p *publisher) sent(ctx context.Context, e event.Event) error {
+	defer p.state.pending.Dec()
+	defer func() { <-p.slots }()
+	err := broker.ErrClosed
+	if !p.closed.Load() { // meanwhile
+		err = p.send(ctx, e)
+	}
+	return p.about(e, err)
+}
+
+// refused says why e got no place.
+func (p *publisher) refused(ctx context.Context, e event.Event) error {
+	p.state.pending.Dec()
 	if p.closed.Load() {
-		return broker.ErrClosed
+		return p.about(e, broker.ErrClosed)
 	}
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		err := fmt.Errorf("the window is full of unconfirmed events: %w", ctx.Err())
-		if problem := p.state.now(); problem != nil {
-			err = fmt.Errorf("%w; %v", err, problem) //nolint:errorlint // one chain: the context's
-		}
-		return err
+	err := fmt.Errorf("the window is full of unconfirmed events: %w", ctx.Err())
+	if problem := p.state.now(); problem != nil {
+		err = fmt.Errorf("%w; %v", err, problem) //nolint:errorlint // one chain: the context's
 	}
-	if p.closed.Load() { // meanwhile
-		<-p.slots
-		return broker.ErrClosed
+	return p.about(e, err)
+}
+
+func (p *publisher) about(e event.Event, err error) error {
+	if err != nil {
+		return fmt.Errorf("publish event %s to %s: %w", e.ID(), short(p.topic), err)
 	}
 	return nil
 }

@@ -51,15 +51,20 @@ func newOutbox(l *link, prepare func(*amqp.Connection) error) *outbox {
 	}
 }
 
-// send returns once the broker has confirmed that it stores the message.
+// send waits for a place in the window, and returns once the broker has
+// confirmed that it stores the message.
 func (o *outbox) send(ctx context.Context, exchange, key string, message func() (amqp.Publishing, error)) error {
 	select {
 	case o.slots <- struct{}{}:
+		return o.post(ctx, exchange, key, message)
 	case <-ctx.Done():
 		return o.overdue(ctx)
 	}
-	// Made only now, so that callers who wait hold no second copy and no more
-	// than the smallest stack.
+}
+
+// post sends from a place in the window, which it leaves. The message is made
+// only now, so that callers who wait hold no second copy.
+func (o *outbox) post(ctx context.Context, exchange, key string, message func() (amqp.Publishing, error)) error {
 	m, err := message()
 	if err != nil {
 		<-o.slots

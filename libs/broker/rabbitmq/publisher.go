@@ -36,12 +36,25 @@ func newPublisher(d *driver, r broker.Route) *publisher {
 }
 
 // Publish sends e and waits until every queue that it goes to has it.
+//
+// There may be a million who wait for a place in the window. So they wait here,
+// where their stacks are still as small as stacks are.
 func (p *publisher) Publish(ctx context.Context, e event.Event) error {
 	if !p.enter() {
 		return broker.ErrClosed
 	}
+	select {
+	case p.outbox.slots <- struct{}{}:
+		return p.sent(ctx, e)
+	case <-ctx.Done():
+		return p.refused(ctx, e)
+	}
+}
+
+// sent sends e from its place in the window.
+func (p *publisher) sent(ctx context.Context, e event.Event) error {
 	defer p.calls.Done()
-	err := p.outbox.send(ctx, p.route.Exchange, p.route.RoutingKey, func() (amqp.Publishing, error) { return wire(e) })
+	err := p.outbox.post(ctx, p.route.Exchange, p.route.RoutingKey, func() (amqp.Publishing, error) { return wire(e) })
 	switch {
 	case errors.Is(err, broker.ErrUnroutable):
 		return fmt.Errorf("publish event %s to exchange %s with routing key %s: %w", e.ID(), p.route.Exchange, p.route.RoutingKey, err)
@@ -49,6 +62,12 @@ func (p *publisher) Publish(ctx context.Context, e event.Event) error {
 		return fmt.Errorf("publish event %s: %w", e.ID(), err)
 	}
 	return nil
+}
+
+// refused says why e got no place.
+func (p *publisher) refused(ctx context.Context, e event.Event) error {
+	defer p.calls.Done()
+	return fmt.Errorf("publish event %s: %w", e.ID(), p.outbox.overdue(ctx))
 }
 
 func (p *publisher) enter() bool {
