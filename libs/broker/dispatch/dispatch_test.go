@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -170,6 +171,22 @@ func TestWithdrawnMessagesAreNotHandedOut(t *testing.T) {
 		}
 		if len(got) != 4 || got["old s 1 "] || !got["new s 1 "] || !got["new other 1 "] || !got["new  1 "] || !got["out 1 "] {
 			t.Fatalf("settled %v", got)
+		}
+	})
+}
+
+func TestWhatIsNoEventIsRejectedAndNoHandlerGetsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, settled := NewQueue(), make(chan broker.Outcome, 1)
+		q.Put(Message{Malformed: errors.New("no CloudEvent"), Settle: func(out broker.Outcome) { settled <- out }})
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		Run(ctx, q, func(context.Context, broker.Delivery) broker.Outcome {
+			t.Error("a handler got it")
+			return broker.Ack()
+		}, Config{Concurrency: 1})
+		if got, want := <-settled, broker.Reject("no CloudEvent"); got != want {
+			t.Errorf("settled with %v, want %v", got, want)
 		}
 	})
 }

@@ -10,6 +10,9 @@ import (
 // Message is one delivery with the means to settle it.
 type Message struct {
 	Delivery broker.Delivery
+	// Malformed is why the message is no event, if it is none: no handler
+	// gets it, and it is rejected.
+	Malformed error
 	// Settle carries out what the handler decided. It is called once, from
 	// the handler's goroutine, also after the subscriber was told to stop.
 	Settle func(broker.Outcome)

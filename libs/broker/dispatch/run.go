@@ -45,7 +45,7 @@ func Run(ctx context.Context, q *Queue, h broker.Handler, c Config) {
 		}
 		probe := pace.paused
 		running++
-		go call(work, h, m.Delivery, c.Log, func(out broker.Outcome) {
+		go call(work, m.handler(h), m.Delivery, c.Log, func(out broker.Outcome) {
 			m.Settle(out)
 			done()
 			finished <- ended{out, probe}
@@ -81,6 +81,14 @@ func Run(ctx context.Context, q *Queue, h broker.Handler, c Config) {
 	for ; running > 0; running-- {
 		<-finished
 	}
+}
+
+// handler is who handles m.
+func (m Message) handler(h broker.Handler) broker.Handler {
+	if m.Malformed == nil {
+		return h
+	}
+	return func(context.Context, broker.Delivery) broker.Outcome { return broker.Reject(m.Malformed.Error()) }
 }
 
 func (c Config) defaults() Config {

@@ -121,7 +121,7 @@ func unary(b *testing.B, h *harness, topic string, n int) time.Duration {
 // changes so that none always meets a warmer server. What the library does
 // without keys, when it may put many events in one request, is for comparison.
 func BenchmarkPublish(b *testing.B) {
-	const n, turns = 2000, 6
+	const n, turns = 1000, 6
 	for _, subscriptions := range []int{1, 5} {
 		b.Run(fmt.Sprintf("subscriptions=%d", subscriptions), func(b *testing.B) {
 			h := benched(b)

@@ -31,11 +31,6 @@ func (s *subscriber) keep(a *acts, queue *dispatch.Queue, m *pubsub.Message) {
 		m.Ack() // replayed for another; the subscription has no filter
 		return
 	}
-	e, err := decode(m.Data)
-	if err != nil {
-		s.bury(a, m, err.Error())
-		return
-	}
 	known := s.failures.of(m)
 	if !s.hold(a, time.Until(known.notBefore)) { // it came early and there is no room to wait
 		s.giveBack(a, m)
@@ -43,10 +38,11 @@ func (s *subscriber) keep(a *acts, queue *dispatch.Queue, m *pubsub.Message) {
 	}
 	outcomes := make(chan broker.Outcome, 1)
 	for {
+		e, malformed := broker.Decode(m.Data) // anew, for a handler may do to its event what it likes
 		queue.Put(dispatch.Message{
-			// A handler may do to its event what it likes.
-			Delivery: broker.Delivery{Event: e.Clone(), Attempt: known.n + 1},
-			Settle:   func(out broker.Outcome) { outcomes <- out },
+			Delivery:  broker.Delivery{Event: e, Attempt: known.n + 1},
+			Malformed: malformed,
+			Settle:    func(out broker.Outcome) { outcomes <- out },
 		})
 		out, ok := a.await(outcomes)
 		switch {

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 // emulatorHost names the emulator's address to every Pub/Sub client.
@@ -27,7 +28,7 @@ type driver struct {
 	emulator string // host:port, or "" for Google's servers
 	create   bool
 	log      *slog.Logger
-	meters   *meters
+	meters   *health.Meters
 }
 
 func open(s broker.Settings, deps broker.Deps, emulator string) (*driver, error) {
@@ -35,7 +36,7 @@ func open(s broker.Settings, deps broker.Deps, emulator string) (*driver, error)
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	m, err := newMeters(deps.Registry)
+	m, err := health.Register(deps.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("register the metrics of %s: %w", broker.TypePubSub, err)
 	}

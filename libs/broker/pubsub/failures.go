@@ -79,10 +79,6 @@ func (f *failures) forget(id string) {
 func (f *failures) letter(id string) broker.DeadLetter {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	one, ok := f.byID[id]
-	if !ok { // malformed: it never reached a handler
-		now := time.Now()
-		one = failure{n: 1, first: now, last: now}
-	}
+	one := f.byID[id]
 	return broker.DeadLetter{Deliveries: one.n, First: one.first, Last: one.last}
 }

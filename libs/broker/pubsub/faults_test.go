@@ -14,11 +14,12 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/brokertest"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 // process is a driver with a log and metrics that a test can read.
@@ -90,7 +91,7 @@ func (p *process) receive(topic, name string) (s broker.Subscriber, got chan str
 }
 
 // problem waits until c tells a problem, and checks the log and metrics too.
-func (p *process) problem(c any, role, name, reason string, want ...string) {
+func (p *process) problem(c any, role, name string, reason health.Reason, want ...string) {
 	p.t.Helper()
 	var err error
 	for deadline := time.Now().Add(ceiling); ; time.Sleep(10 * time.Millisecond) {
@@ -107,10 +108,10 @@ func (p *process) problem(c any, role, name, reason string, want ...string) {
 	if text := p.log.String(); !containsAll(text, want) {
 		p.t.Errorf("the log has not %q:\n%s", want, text)
 	}
-	if up := testutil.ToFloat64(p.meters.connected.WithLabelValues(role, name)); up != 0 {
+	if up := brokertest.Metric(p.t, p.registry, "hyperfleet_broker_connected", role, name); up != 0 {
 		p.t.Errorf("hyperfleet_broker_connected is %v", up)
 	}
-	if n := testutil.ToFloat64(p.meters.failures.WithLabelValues(role, name, reason)); n == 0 {
+	if n := brokertest.Metric(p.t, p.registry, "hyperfleet_broker_connection_failures_total", role, name, string(reason)); n == 0 {
 		p.t.Errorf("hyperfleet_broker_connection_failures_total counts no %s", reason)
 	}
 }
@@ -184,11 +185,11 @@ func TestABrokerThatIsAwayIsToldAndTriedAgain(t *testing.T) {
 	p := newProcess(t, broker.Settings{CreateTopology: true}, f.addr)
 	s, got, stop := p.receive("topic", "sub")
 	pub := p.publisher("topic")
-	p.problem(s, "subscriber", "sub", reasonUnreachable, "Pub/Sub cannot be reached")
+	p.problem(s, "subscriber", "sub", health.Unreachable, "Pub/Sub cannot be reached")
 	if err := publishOne(t, pub, "impatient", time.Second); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "cannot be reached") {
 		t.Fatalf("Publish gave %v", err)
 	}
-	p.problem(pub, "publisher", "topic", reasonUnreachable, "Pub/Sub cannot be reached")
+	p.problem(pub, "publisher", "topic", health.Unreachable, "Pub/Sub cannot be reached")
 	f.Start()
 	p.well(s)
 	if err := publishOne(t, pub, "a", 10*time.Second); err != nil {
@@ -196,7 +197,7 @@ func TestABrokerThatIsAwayIsToldAndTriedAgain(t *testing.T) {
 	}
 	next(t, got, "a")
 	f.Stop(true)
-	p.problem(s, "subscriber", "sub", reasonUnreachable, "Pub/Sub cannot be reached")
+	p.problem(s, "subscriber", "sub", health.Unreachable, "Pub/Sub cannot be reached")
 	stop() // in time, though the broker is away
 }
 
@@ -208,7 +209,7 @@ func TestWhatIsMissingIsNamedWithTheCommandsThatCreateIt(t *testing.T) {
 	pub := p.publisher("topic")
 	want := []string{"there is no subscription sub", "there is no topic topic", "there is no topic sub-dead-letters",
 		"--broker-create-topology", "gcloud pubsub topics create topic --project=" + project, "gcloud pubsub subscriptions create sub "}
-	p.problem(s, "subscriber", "sub", reasonTopology, want...)
+	p.problem(s, "subscriber", "sub", health.Topology, want...)
 	if err := publishOne(t, pub, "lost", ceiling); err == nil || !strings.Contains(err.Error(), "gcloud pubsub topics create topic") {
 		t.Fatalf("Publish gave %v", err)
 	}
@@ -227,9 +228,9 @@ func TestAMissingPermissionToCreateIsToldAndTriedAgain(t *testing.T) {
 	f.fence.refuse("CreateTopic", status.Error(codes.PermissionDenied, "User not authorized to perform this action."))
 	p := newProcess(t, broker.Settings{CreateTopology: true}, f.addr)
 	s, _, _ := p.receive("topic", "sub")
-	p.problem(s, "subscriber", "sub", reasonCredentials, "create topic topic", "lacks a permission", "roles/pubsub.subscriber")
+	p.problem(s, "subscriber", "sub", health.Credentials, "create topic topic", "lacks a permission", "roles/pubsub.subscriber")
 	pub := p.publisher("topic")
-	p.problem(pub, "publisher", "topic", reasonCredentials, "create topic topic", "lacks a permission")
+	p.problem(pub, "publisher", "topic", health.Credentials, "create topic topic", "lacks a permission")
 	f.fence.refuse("CreateTopic", nil)
 	p.well(s)
 	p.well(pub)
@@ -267,8 +268,8 @@ func TestABadCredentialsFileIsNamedAndNeverShown(t *testing.T) {
 			p := newProcess(t, broker.Settings{}, "")
 			s, _, _ := p.receive("topic", "sub")
 			pub := p.publisher("topic")
-			p.problem(s, "subscriber", "sub", reasonCredentials, "GOOGLE_APPLICATION_CREDENTIALS")
-			p.problem(pub, "publisher", "topic", reasonCredentials, "GOOGLE_APPLICATION_CREDENTIALS")
+			p.problem(s, "subscriber", "sub", health.Credentials, "GOOGLE_APPLICATION_CREDENTIALS")
+			p.problem(pub, "publisher", "topic", health.Credentials, "GOOGLE_APPLICATION_CREDENTIALS")
 			err := publishOne(t, pub, "a", time.Second)
 			if err == nil || !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("Publish gave %v", err)

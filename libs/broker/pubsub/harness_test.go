@@ -184,7 +184,7 @@ func (f *fake) Freeze() (thaw func()) {
 func (f *fake) Stored(topic, _ string) int {
 	ids := map[string]bool{} // what was sent again counts once
 	for _, m := range f.server.Messages() {
-		if e, err := decode(m.Data); err == nil && m.Topic == topicName(project, topic) {
+		if e, err := broker.Decode(m.Data); err == nil && m.Topic == topicName(project, topic) {
 			ids[e.ID()] = true
 		}
 	}

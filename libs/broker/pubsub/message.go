@@ -1,7 +1,6 @@
 package pubsub
 
 import (
-	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -49,14 +48,6 @@ func encode(e event.Event) (*pubsubpb.PubsubMessage, error) {
 	}, nil
 }
 
-func decode(data []byte) (event.Event, error) {
-	var e event.Event
-	if err := e.UnmarshalJSON(data); err != nil {
-		return event.Event{}, fmt.Errorf("the message is no CloudEvent in structured JSON: %w", err)
-	}
-	return e, nil
-}
-
 // bury writes what a subscription gave up as a dead letter.
 func bury(data []byte, attributes map[string]string, l broker.DeadLetter) *pubsubpb.PubsubMessage {
 	attributes = maps.Clone(attributes)
@@ -86,7 +77,7 @@ func exhume(m *pubsubpb.PubsubMessage) broker.DeadLetter {
 		}
 	}
 	l.First, l.Last = moment(m, attrFirst), moment(m, attrLast)
-	e, err := decode(m.Data)
+	e, err := broker.Decode(m.Data)
 	if err != nil {
 		l.Malformed = m.Data
 	} else {
@@ -109,7 +100,7 @@ func replay(m *pubsubpb.PubsubMessage, subscription string) *pubsubpb.PubsubMess
 	if t, ok := m.Attributes[attrContentType]; ok {
 		out.Attributes[attrContentType] = t
 	}
-	if e, err := decode(m.Data); err == nil {
+	if e, err := broker.Decode(m.Data); err == nil {
 		out.OrderingKey = cut(e.Subject(), mostOrderedKey)
 	}
 	return out

@@ -29,18 +29,19 @@ type publisher struct {
 	bytes  *semaphore.Weighted
 	closed atomic.Bool
 	turn   *semaphore.Weighted // of those who close
-	state  *state
+	state  state
 }
 
 func newPublisher(d *driver, project, topic string) *publisher {
+	s := d.newState("publisher", topic)
 	return &publisher{
 		topic:  topicName(project, topic),
 		link:   &link{driver: d, project: project},
-		routes: newRoutes(topicName(project, topic), d.create, d.log.With("role", "publisher", "name", topic)),
+		routes: newRoutes(topicName(project, topic), d.create, s.Health),
 		slots:  make(chan struct{}, Window),
 		bytes:  semaphore.NewWeighted(windowBytes),
 		turn:   semaphore.NewWeighted(1),
-		state:  d.newState("publisher", topic),
+		state:  s,
 	}
 }
 
@@ -50,7 +51,7 @@ func newPublisher(d *driver, project, topic string) *publisher {
 // There may be a million who wait for a place in the window. So they wait here,
 // where their stacks are still as small as stacks are.
 func (p *publisher) Publish(ctx context.Context, e event.Event) error {
-	p.state.pending.Inc()
+	p.state.Pending.Inc()
 	if !p.closed.Load() {
 		select {
 		case p.slots <- struct{}{}:
@@ -63,7 +64,7 @@ func (p *publisher) Publish(ctx context.Context, e event.Event) error {
 
 // sent publishes e from its place in the window.
 func (p *publisher) sent(ctx context.Context, e event.Event) error {
-	defer p.state.pending.Dec()
+	defer p.state.Pending.Dec()
 	defer func() { <-p.slots }()
 	err := broker.ErrClosed
 	if !p.closed.Load() { // meanwhile
@@ -74,12 +75,12 @@ func (p *publisher) sent(ctx context.Context, e event.Event) error {
 
 // refused says why e got no place.
 func (p *publisher) refused(ctx context.Context, e event.Event) error {
-	p.state.pending.Dec()
+	p.state.Pending.Dec()
 	if p.closed.Load() {
 		return p.about(e, broker.ErrClosed)
 	}
 	err := fmt.Errorf("the window is full of unconfirmed events: %w", ctx.Err())
-	if problem := p.state.now(); problem != nil {
+	if problem := p.state.Problem(); problem != nil {
 		err = fmt.Errorf("%w; %v", err, problem) //nolint:errorlint // one chain: the context's
 	}
 	return p.about(e, err)
@@ -129,7 +130,7 @@ func (p *publisher) Check(ctx context.Context) error {
 	if err := p.try(ctx, func(context.Context, *pubsub.Client) error { return nil }); err != nil {
 		return explain(err)
 	}
-	return p.routes.doubts()
+	return p.state.Check()
 }
 
 // Close waits for all that is under way: it takes every place in the window.

@@ -61,7 +61,7 @@ func TestAFullWindowSaysWhyAndForWhichEvent(t *testing.T) {
 			ended <- struct{}{}
 		}()
 	}
-	for len(p.slots) < Window || p.state.now() == nil {
+	for len(p.slots) < Window || p.state.Problem() == nil {
 		time.Sleep(time.Millisecond)
 	}
 	err := publishOne(t, p, "late", 50*time.Millisecond)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 // routesFresh is for how long it is believed that a topic has subscriptions.
@@ -28,21 +28,20 @@ const routesFresh = 10 * time.Second
 type routes struct {
 	topic  string
 	create bool // the topic, where it is missing
-	log    *slog.Logger
+	health *health.Health
 	turn   *semaphore.Weighted
 
 	mu    sync.Mutex
 	asked time.Time
 	err   error // of the last answer
-	doubt error // that it left: events are sent, but perhaps to nobody
 }
 
-func newRoutes(topic string, create bool, log *slog.Logger) *routes {
-	return &routes{topic: topic, create: create, log: log, turn: semaphore.NewWeighted(1)}
+func newRoutes(topic string, create bool, h *health.Health) *routes {
+	return &routes{topic: topic, create: create, health: h, turn: semaphore.NewWeighted(1)}
 }
 
 // check returns nil if the topic has subscriptions, or if this process may not
-// know. That it may not is said in the log once, and by doubts for as long as it lasts.
+// know. That it may not is a doubt of the publisher's health for as long as it lasts.
 func (r *routes) check(ctx context.Context, c *pubsub.Client) error {
 	began := time.Now()
 	if err, ok := r.known(began); ok {
@@ -59,25 +58,15 @@ func (r *routes) check(ctx context.Context, c *pubsub.Client) error {
 	err := r.ask(ctx, c)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var doubt error
-	if errors.As(err, new(unverifiedError)) {
-		doubt, err = err, nil
-	}
 	switch {
-	case doubt != nil && r.doubt == nil:
-		r.log.Warn("events may reach nobody", "err", doubt)
-	case doubt == nil && r.doubt != nil && err == nil:
-		r.log.Info("the topic has subscriptions")
+	case errors.As(err, new(unverifiedError)):
+		r.health.Doubt(health.Credentials, err)
+		err = nil
+	case err == nil:
+		r.health.Doubt(health.Credentials, nil)
 	}
-	r.asked, r.err, r.doubt = asked, err, doubt
+	r.asked, r.err = asked, err
 	return err
-}
-
-// doubts returns why it cannot be known whether events reach anybody, or nil.
-func (r *routes) doubts() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.doubt
 }
 
 // known returns the last answer if it will do for a call that began then.

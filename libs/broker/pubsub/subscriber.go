@@ -28,7 +28,7 @@ type subscriber struct {
 	limits   broker.Limits
 	log      *slog.Logger
 	failures *failures
-	state    *state
+	state    state
 	notices  *notices
 
 	surveyed atomic.Bool // what the plan needs was there
@@ -82,7 +82,7 @@ func (s *subscriber) Check(ctx context.Context) error {
 	if check != nil {
 		return check(ctx)
 	}
-	if problem := s.state.now(); problem != nil {
+	if problem := s.state.Problem(); problem != nil {
 		return problem
 	}
 	return fmt.Errorf("subscription %s: nobody receives yet", s.plan.name)

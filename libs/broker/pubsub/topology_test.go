@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/brokertest"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 func TestAPublisherThatMayNotSeeItsSubscriptionsSaysSo(t *testing.T) {
@@ -35,6 +37,9 @@ func TestAPublisherThatMayNotSeeItsSubscriptionsSaysSo(t *testing.T) {
 	}
 	if n := strings.Count(p.log.String(), "cannot be verified"); n != 1 {
 		t.Errorf("the log says it %d times:\n%s", n, p.log)
+	}
+	if n := brokertest.Metric(t, p.registry, "hyperfleet_broker_connection_failures_total", "publisher", "nobody", string(health.Credentials)); n == 0 {
+		t.Error("the metric counts no doubt")
 	}
 	f.fence.refuse("ListTopicSubscriptions", nil)
 	pub.(*publisher).routes.forget()
@@ -78,7 +83,7 @@ func TestASubscriptionMadeByHandThatMisleadsEventsIsAProblem(t *testing.T) {
 		f.byHand(change)
 		p := newProcess(t, broker.Settings{}, f.addr)
 		s, _, _ := p.receive("topic", "sub")
-		p.problem(s, "subscriber", "sub", reasonTopology, want)
+		p.problem(s, "subscriber", "sub", health.Topology, want)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/goleak"
 
@@ -51,22 +52,23 @@ func rabbit(t testing.TB) *rabbitdev.Node {
 
 // harness is the driver behind a proxy.
 type harness struct {
-	t      testing.TB
-	driver *driver
-	proxy  *proxy
-	node   *rabbitdev.Node
-	direct *amqp.Connection // of those who only look
-	topics []string
-	names  []string
-	killed bool // the theme crashed the node
+	t        testing.TB
+	driver   *driver
+	registry *prometheus.Registry
+	proxy    *proxy
+	node     *rabbitdev.Node
+	direct   *amqp.Connection // of those who only look
+	topics   []string
+	names    []string
+	killed   bool // the theme crashed the node
 }
 
 func newHarness(t testing.TB) brokertest.Harness {
 	t.Helper()
-	h := &harness{t: t, node: rabbit(t)}
+	h := &harness{t: t, node: rabbit(t), registry: prometheus.NewRegistry()}
 	h.proxy = newProxy(t, h.node.Addr())
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	d, err := open(broker.Settings{URL: "amqp://" + h.proxy.addr() + "/"}, broker.Deps{Log: log})
+	d, err := open(broker.Settings{URL: "amqp://" + h.proxy.addr() + "/"}, broker.Deps{Log: log, Registry: h.registry})
 	if err != nil {
 		t.Fatal(err)
 	}

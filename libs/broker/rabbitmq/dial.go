@@ -14,6 +14,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 const (
@@ -95,15 +96,15 @@ func (d dialer) address() (amqp.URI, error) {
 		where = d.settings.URLFile
 		var err error
 		if text, err = readSecret(d.settings.URLFile); err != nil {
-			return amqp.URI{}, failure(reasonConfiguration, fmt.Errorf("read the broker's address: %w", err))
+			return amqp.URI{}, failure(health.Configuration, fmt.Errorf("read the broker's address: %w", err))
 		}
 	}
 	if text == "" {
-		return amqp.URI{}, failure(reasonConfiguration, errors.New("the broker's address is not set: give --broker-url or --broker-url-file, such as amqps://rabbitmq:5671/"))
+		return amqp.URI{}, failure(health.Configuration, errors.New("the broker's address is not set: give --broker-url or --broker-url-file, such as amqps://rabbitmq:5671/"))
 	}
 	uri, err := amqp.ParseURI(text)
 	if err != nil {
-		return amqp.URI{}, failure(reasonConfiguration, fmt.Errorf("%s: is no address of the form amqp://host:port/vhost or amqps://…", where))
+		return amqp.URI{}, failure(health.Configuration, fmt.Errorf("%s: is no address of the form amqp://host:port/vhost or amqps://…", where))
 	}
 	return uri, nil
 }
@@ -120,7 +121,7 @@ func (d dialer) user(uri amqp.URI) (*amqp.PlainAuth, error) {
 		}
 		text, err := readSecret(f.path)
 		if err != nil {
-			return nil, failure(reasonConfiguration, fmt.Errorf("read the broker's credentials: %w", err))
+			return nil, failure(health.Configuration, fmt.Errorf("read the broker's credentials: %w", err))
 		}
 		*f.to = text
 	}
@@ -136,17 +137,17 @@ func (d dialer) tls(uri amqp.URI) (*tls.Config, error) {
 	if d.settings.CAFile != "" {
 		pem, err := os.ReadFile(d.settings.CAFile)
 		if err != nil {
-			return nil, failure(reasonConfiguration, fmt.Errorf("read the broker's authorities: %w", err))
+			return nil, failure(health.Configuration, fmt.Errorf("read the broker's authorities: %w", err))
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, failure(reasonConfiguration, fmt.Errorf("%s: has no certificate in PEM form", d.settings.CAFile))
+			return nil, failure(health.Configuration, fmt.Errorf("%s: has no certificate in PEM form", d.settings.CAFile))
 		}
 	}
 	if d.settings.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(d.settings.CertFile, d.settings.KeyFile)
 		if err != nil {
-			return nil, failure(reasonConfiguration, fmt.Errorf("load the certificate for the broker: %w", err))
+			return nil, failure(health.Configuration, fmt.Errorf("load the certificate for the broker: %w", err))
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
@@ -167,13 +168,13 @@ func dialError(uri amqp.URI, username string, err error) error {
 	at := net.JoinHostPort(uri.Host, fmt.Sprint(uri.Port))
 	var refused *amqp.Error
 	if !errors.As(err, &refused) {
-		return failure(reasonUnreachable, fmt.Errorf("connect to the broker at %s: %w", at, err))
+		return failure(health.Unreachable, fmt.Errorf("connect to the broker at %s: %w", at, err))
 	}
 	switch refused.Code {
 	case amqp.AccessRefused:
-		return failure(reasonCredentials, fmt.Errorf("the broker at %s refuses user %q: check the credentials and the user's permission for virtual host %q: %w", at, username, uri.Vhost, err))
+		return failure(health.Credentials, fmt.Errorf("the broker at %s refuses user %q: check the credentials and the user's permission for virtual host %q: %w", at, username, uri.Vhost, err))
 	case amqp.NotAllowed, amqp.InvalidPath:
-		return failure(reasonCredentials, fmt.Errorf("the broker at %s does not let user %q into virtual host %q: check that it exists and the user's permission: %w", at, username, uri.Vhost, err))
+		return failure(health.Credentials, fmt.Errorf("the broker at %s does not let user %q into virtual host %q: check that it exists and the user's permission: %w", at, username, uri.Vhost, err))
 	}
-	return failure(reasonUnreachable, fmt.Errorf("connect to the broker at %s: %w", at, err))
+	return failure(health.Unreachable, fmt.Errorf("connect to the broker at %s: %w", at, err))
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 // Window is how many events one publisher has under way: sent, and not yet
@@ -17,7 +18,7 @@ const Window = 256
 type driver struct {
 	dialer dialer
 	log    *slog.Logger
-	meters *meters
+	meters *health.Meters
 
 	// queueArguments are added to those of a subscription's queue; tests make it small.
 	queueArguments map[string]any
@@ -38,7 +39,7 @@ func open(s broker.Settings, deps broker.Deps) (*driver, error) {
 			return nil, err
 		}
 	}
-	m, err := newMeters(deps.Registry)
+	m, err := health.Register(deps.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("register the broker's metrics: %w", err)
 	}

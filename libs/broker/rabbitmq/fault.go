@@ -1,34 +1,27 @@
 package rabbitmq
 
-import "errors"
+import (
+	"errors"
 
-// Reasons why there is no working connection, as metrics name them.
-const (
-	reasonConfiguration = "configuration"
-	reasonUnreachable   = "unreachable"
-	reasonCredentials   = "credentials"
-	reasonTopology      = "topology"
-	reasonLost          = "lost"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
-
-var reasons = []string{reasonConfiguration, reasonUnreachable, reasonCredentials, reasonTopology, reasonLost}
 
 // fault is an error with the reason that a metric names.
 type fault struct {
-	reason string
+	reason health.Reason
 	err    error
 }
 
-func failure(reason string, err error) error { return &fault{reason, err} }
+func failure(reason health.Reason, err error) error { return &fault{reason, err} }
 
 func (f *fault) Error() string { return f.err.Error() }
 
 func (f *fault) Unwrap() error { return f.err }
 
-func reasonOf(err error) string {
+func reasonOf(err error) health.Reason {
 	var f *fault
 	if errors.As(err, &f) {
 		return f.reason
 	}
-	return reasonLost
+	return health.Lost
 }

@@ -12,9 +12,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/brokertest"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 	"github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq/rabbitdev"
 )
 
@@ -34,45 +35,46 @@ func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
 		url    = write(t, "url", "amqp://"+closed.Addr().String()+"/")
 	)
 	for _, c := range []struct {
-		name, says, reason, exchange string
-		settings                     broker.Settings
-		before, mend, after          func(t *testing.T)
-		late                         bool // the problem shows only once there is a connection
+		name, says, exchange string
+		reason               health.Reason
+		settings             broker.Settings
+		before, mend, after  func(t *testing.T)
+		late                 bool // the problem shows only once there is a connection
 	}{
 		{
-			name: "an address where nobody listens", reason: reasonUnreachable, says: "connection refused", exchange: "faults.address",
+			name: "an address where nobody listens", reason: health.Unreachable, says: "connection refused", exchange: "faults.address",
 			settings: broker.Settings{URLFile: url},
 			mend:     func(t *testing.T) { rewrite(t, url, n.URL()) },
 			after:    func(t *testing.T) { admin(t, noExchange("faults.address")) },
 		},
 		{
-			name: "an address that is none", reason: reasonConfiguration, says: "is no address of the form amqp://", exchange: "faults.none",
+			name: "an address that is none", reason: health.Configuration, says: "is no address of the form amqp://", exchange: "faults.none",
 			settings: broker.Settings{URLFile: write(t, "url", "http://app:"+password+"@x:y")},
 		},
 		{
-			name: "a password that is wrong", reason: reasonCredentials, says: `refuses user "writer"`, exchange: "faults.password",
+			name: "a password that is wrong", reason: health.Credentials, says: `refuses user "writer"`, exchange: "faults.password",
 			settings: broker.Settings{URL: "amqp://" + n.Addr() + "/", UsernameFile: user, PasswordFile: secret},
 			before:   func(t *testing.T) { admin(t, exchange("faults.password", "topic")) },
 			mend:     func(t *testing.T) { rewrite(t, secret, password) },
 			after:    func(t *testing.T) { admin(t, noExchange("faults.password")) },
 		},
 		{
-			name: "a file that is missing", reason: reasonConfiguration, says: "read the broker's credentials", exchange: "faults.file",
+			name: "a file that is missing", reason: health.Configuration, says: "read the broker's credentials", exchange: "faults.file",
 			settings: broker.Settings{URL: "amqp://" + n.Addr() + "/", UsernameFile: user, PasswordFile: filepath.Join(t.TempDir(), "none")},
 		},
 		{
-			name: "a virtual host that does not exist", reason: reasonCredentials, says: `virtual host "nowhere"`, exchange: "faults.vhost",
+			name: "a virtual host that does not exist", reason: health.Credentials, says: `virtual host "nowhere"`, exchange: "faults.vhost",
 			settings: broker.Settings{URL: "amqp://" + n.Addr() + "/nowhere"},
 		},
 		{
-			name: "an exchange that is missing, without the permission to create it", reason: reasonTopology, exchange: "faults.missing",
+			name: "an exchange that is missing, without the permission to create it", reason: health.Topology, exchange: "faults.missing",
 			says:     `exchange "faults.missing" does not exist, and the user has no permission to create it`,
 			settings: broker.Settings{URLFile: write(t, "url", "amqp://writer:"+password+"@"+n.Addr()+"/")},
 			mend:     func(t *testing.T) { admin(t, exchange("faults.missing", "topic")) },
 			after:    func(t *testing.T) { admin(t, noExchange("faults.missing")) },
 		},
 		{
-			name: "an exchange that the user may not write to", late: true, reason: reasonCredentials, says: "lacks a permission", exchange: "faults.refused",
+			name: "an exchange that the user may not write to", late: true, reason: health.Credentials, says: "lacks a permission", exchange: "faults.refused",
 			settings: broker.Settings{URLFile: write(t, "url", "amqp://reader:"+password+"@"+n.Addr()+"/")},
 			mend: func(t *testing.T) {
 				if err := n.Permit("reader", ".*", ".*", ".*"); err != nil {
@@ -82,14 +84,14 @@ func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
 			after: func(t *testing.T) { admin(t, noExchange("faults.refused")) },
 		},
 		{
-			name: "an exchange of another kind", reason: reasonTopology, says: "exists with other properties", exchange: "faults.kind",
+			name: "an exchange of another kind", reason: health.Topology, says: "exists with other properties", exchange: "faults.kind",
 			settings: broker.Settings{URL: "amqp://" + n.Addr() + "/"},
 			before:   func(t *testing.T) { admin(t, exchange("faults.kind", "fanout")) },
 			mend:     func(t *testing.T) { admin(t, noExchange("faults.kind")) },
 			after:    func(t *testing.T) { admin(t, noExchange("faults.kind")) },
 		},
 		{
-			name: "a certificate that nobody known signed", reason: reasonUnreachable, says: "certificate", exchange: "faults.tls",
+			name: "a certificate that nobody known signed", reason: health.Unreachable, says: "certificate", exchange: "faults.tls",
 			settings: broker.Settings{URL: "amqps://" + n.TLSAddr() + "/"},
 		},
 	} {
@@ -115,8 +117,10 @@ func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
 				err := check(t.Context())
 				return err != nil && strings.Contains(err.Error(), c.says)
 			})
-			failures := d.meters.failures.WithLabelValues("publisher", c.exchange, c.reason)
-			until(t, "the publisher to go on trying", func() bool { return testutil.ToFloat64(failures) > 2 })
+			until(t, "the publisher to go on trying", func() bool { return failures(t, registry, "publisher", c.exchange, c.reason) > 2 })
+			if up := brokertest.Metric(t, registry, "hyperfleet_broker_connected", "publisher", c.exchange); up != 0 && !c.late {
+				t.Errorf("the metric says %v, want 0 for no connection", up)
+			}
 			impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			if err := p.Publish(impatient, sample("a")); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), c.says) {
@@ -146,10 +150,10 @@ func TestAProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *testing.T) {
 			if c.late {
 				connected++
 			}
-			if strings.Count(text, "connected to the broker") != connected {
+			if strings.Count(text, "the broker can be worked with") != connected {
 				t.Errorf("the log says other than %d times that there is a connection:\n%s", connected, text)
 			}
-			if strings.Count(text, "dialling on") != 1 {
+			if strings.Count(text, "cannot work with the broker") != 1 {
 				t.Errorf("the log says it other than once:\n%s", text)
 			}
 			if strings.Contains(text, password) {
@@ -175,7 +179,7 @@ func TestADiskAlarmIsSaidAndPublishersWait(t *testing.T) {
 		err := check(t.Context())
 		return err != nil && strings.Contains(err.Error(), "takes no events")
 	})
-	if v := testutil.ToFloat64(h.driver.meters.blocked.WithLabelValues("publisher", "faults.disk")); v != 1 {
+	if v := brokertest.Metric(t, h.registry, "hyperfleet_broker_blocked", "publisher", "faults.disk"); v != 1 {
 		t.Errorf("the metric says %v", v)
 	}
 	if text := said.String(); strings.Count(text, "the broker takes no events") != 1 || !strings.Contains(text, "disk") {

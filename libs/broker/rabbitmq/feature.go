@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 // probeQueue begins the names of the streams that [atLeastOnce] declares and
@@ -22,7 +24,7 @@ func atLeastOnce(conn *amqp.Connection, subscription string) (asked bool, err er
 	version, _ := conn.Properties["version"].(string)
 	switch major, minor, known := parse(version); {
 	case known && (major < 3 || major == 3 && minor < 10):
-		return false, failure(reasonTopology, fmt.Errorf("the broker is RabbitMQ %s; at least 3.10 is needed, which keeps dead letters at least once", version))
+		return false, failure(health.Topology, fmt.Errorf("the broker is RabbitMQ %s; at least 3.10 is needed, which keeps dead letters at least once", version))
 	case known && (major > 3 || minor >= 12):
 		return true, nil // it is always set there
 	}
@@ -40,9 +42,9 @@ func atLeastOnce(conn *amqp.Connection, subscription string) (asked bool, err er
 	case code(err) == amqp.AccessRefused:
 		return false, nil
 	case code(err) == 0:
-		return false, failure(reasonLost, fmt.Errorf("look for the feature flag stream_queue: %w", err))
+		return false, failure(health.Lost, fmt.Errorf("look for the feature flag stream_queue: %w", err))
 	}
-	return false, failure(reasonTopology, errors.Join(
+	return false, failure(health.Topology, errors.Join(
 		errors.New("the broker lacks the feature flag stream_queue, without which dead letters can be lost: run `rabbitmqctl enable_feature_flag stream_queue`"), err))
 }
 

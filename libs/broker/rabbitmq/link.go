@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"regexp"
-	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/sethvargo/go-retry"
+
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 const (
@@ -20,25 +20,18 @@ const (
 	steady = 10 * time.Second
 )
 
-// errConnecting is the state of a link that has not been connected yet.
-var errConnecting = errors.New("not connected to the broker yet")
-
 // link keeps one connection to the broker.
 type link struct {
-	name  string // for people: "publisher hyperfleet.clusters"
-	dial  func(ctx context.Context, name string) (*amqp.Connection, error)
-	log   *slog.Logger
-	meter meter
-
-	mu      sync.Mutex
-	problem error  // why there is no working connection; nil = there is one
-	blocked string // why the broker takes no events; "" = it takes them
+	name   string // for people: "publisher hyperfleet.clusters"
+	dial   func(ctx context.Context, name string) (*amqp.Connection, error)
+	log    *slog.Logger
+	health *health.Health
 }
 
 func newLink(d *driver, role, name string) *link {
 	return &link{
 		name: role + " " + name, dial: d.dialer.dial, log: d.log.With("broker", "rabbitmq", role, name),
-		meter: d.meters.of(role, name), problem: errConnecting,
+		health: d.meters.Of(d.log.With("broker", "rabbitmq"), role, name),
 	}
 }
 
@@ -53,7 +46,7 @@ func (l *link) run(ctx context.Context, session func(context.Context, *amqp.Conn
 		if ctx.Err() != nil {
 			break
 		}
-		l.down(err)
+		l.health.Down(reasonOf(err), err)
 		if time.Since(begun) > steady {
 			backoff = redial()
 		}
@@ -63,8 +56,7 @@ func (l *link) run(ctx context.Context, session func(context.Context, *amqp.Conn
 		case <-time.After(wait):
 		}
 	}
-	l.meter.connected.Set(0)
-	l.meter.blocked.Set(0)
+	l.health.Stop()
 }
 
 func redial() retry.Backoff {
@@ -96,72 +88,19 @@ func (l *link) once(ctx context.Context, session func(context.Context, *amqp.Con
 	switch {
 	case ctx.Err() != nil:
 		return nil
-	case why != nil && reasonOf(err) == reasonLost: // it says more than that the session noticed
-		return failure(reasonLost, why)
+	case why != nil && reasonOf(err) == health.Lost: // it says more than that the session noticed
+		return failure(health.Lost, why)
 	case err == nil:
-		return failure(reasonLost, errors.Join(errors.New("the connection ended"), closing))
+		return failure(health.Lost, errors.Join(errors.New("the connection ended"), closing))
 	}
 	return err
 }
 
-// up says that the connection works.
-func (l *link) up() {
-	l.mu.Lock()
-	was := l.problem
-	l.problem = nil
-	l.mu.Unlock()
-	l.meter.connected.Set(1)
-	if was != nil {
-		l.log.Info("connected to the broker")
-	}
-}
-
-// down says that it does not, and why. The log hears of each why once.
-func (l *link) down(why error) {
-	l.mu.Lock()
-	was := l.problem
-	l.problem, l.blocked = why, ""
-	l.mu.Unlock()
-	l.meter.connected.Set(0)
-	l.meter.blocked.Set(0)
-	l.meter.failures[reasonOf(why)].Inc()
-	if was == nil || gist(was) != gist(why) {
-		l.log.Warn("no connection to the broker; dialling on", "reason", reasonOf(why), "err", why)
-	}
-}
-
-// ownEnd is this end of a connection as errors quote it, another each time.
-var ownEnd = regexp.MustCompile(`\S+->`)
-
-// gist is what an error says but for the port that this end happened to have.
-func gist(err error) string { return ownEnd.ReplaceAllString(err.Error(), "") }
-
 // block says whether, and why, the broker takes no events.
 func (l *link) block(b amqp.Blocking) {
-	l.mu.Lock()
-	l.blocked = ""
 	if b.Active {
-		l.blocked = b.Reason
-	}
-	l.mu.Unlock()
-	if b.Active {
-		l.meter.blocked.Set(1)
-		l.log.Warn("the broker takes no events; publishers wait", "err", b.Reason)
+		l.health.Block(b.Reason + " (an alarm for memory or disk)")
 		return
 	}
-	l.meter.blocked.Set(0)
-	l.log.Info("the broker takes events again")
-}
-
-// check says in words for an operator what is wrong, or nil.
-func (l *link) check() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.problem != nil {
-		return l.problem
-	}
-	if l.blocked != "" {
-		return errors.New("the broker takes no events: " + l.blocked + " (an alarm for memory or disk)")
-	}
-	return nil
+	l.health.Unblock()
 }

@@ -8,17 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/broker/brokertest"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
-
-// losses counts the connections that a subscriber lost.
-func losses(d *driver, name string) float64 {
-	return testutil.ToFloat64(d.meters.failures.WithLabelValues("subscriber", name, reasonLost))
-}
 
 // The broker repeats what came through a connection that was lost.
 func TestWhatEndsAfterItsConnectionWasLostIsNotStoredBesideTheOriginal(t *testing.T) {
@@ -41,9 +37,9 @@ func TestWhatEndsAfterItsConnectionWasLostIsNotStoredBesideTheOriginal(t *testin
 			})
 			send(t, h.Publisher(topic), "a")
 			<-begun
-			before := losses(h.driver, queue)
+			before := failures(t, h.registry, "subscriber", queue, health.Lost)
 			h.Cut()
-			until(t, "the subscriber to notice", func() bool { return losses(h.driver, queue) > before })
+			until(t, "the subscriber to notice", func() bool { return failures(t, h.registry, "subscriber", queue, health.Lost) > before })
 			close(release)
 			if attempt := <-begun; attempt != 1 {
 				t.Errorf("attempt %d, want the original", attempt)
@@ -80,9 +76,9 @@ func TestASubscriberReceivesOnAfterALossDuringAnAlarm(t *testing.T) {
 		return broker.Pause("the API is away")
 	})
 	defer stop()
-	until(t, "the early event to wait for the alarm's end", func() bool { return s.(*subscriber).copies.check() != nil && len(begun) > 0 })
+	until(t, "the early event to wait for the alarm's end", func() bool { return s.(*subscriber).copies.health.Check() != nil && len(begun) > 0 })
 	h.Cut()
-	until(t, "the subscriber to notice", func() bool { return losses(h.driver, queue) > 0 })
+	until(t, "the subscriber to notice", func() bool { return failures(t, h.registry, "subscriber", queue, health.Lost) > 0 })
 	until(t, "the subscriber to receive again", func() bool {
 		var consumers int
 		admin(t, func(ch *amqp.Channel) error {
@@ -90,7 +86,7 @@ func TestASubscriberReceivesOnAfterALossDuringAnAlarm(t *testing.T) {
 			consumers = q.Consumers
 			return err
 		})
-		return consumers == 1 && s.(*subscriber).link.check() == nil
+		return consumers == 1 && s.(*subscriber).link.health.Check() == nil
 	})
 }
 
@@ -98,20 +94,21 @@ func TestASubscribersProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *test
 	n := rabbit(t)
 	for _, c := range []struct {
 		name, user, configure, write, read string
-		reason, says                       string
+		says                               string
+		reason                             health.Reason
 		exists                             bool // the subscription, from before
 		mend                               func(t *testing.T, user, topic, queue string)
 	}{
 		{
 			name: "queues that are missing, without the permission to create them", user: "missing", configure: "^$", write: ".*", read: ".*",
-			reason: reasonTopology, says: "does not exist, and the user has no permission to create it",
+			reason: health.Topology, says: "does not exist, and the user has no permission to create it",
 			mend: func(t *testing.T, _, topic, queue string) {
 				newHarness(t).(*harness).Subscriber(topic, queue, broker.Limits{})
 			},
 		},
 		{
 			name: "a queue that the user may not read", user: "blind", configure: ".*", write: ".*", read: "^$", exists: true,
-			reason: reasonCredentials, says: "has no permission to read queue",
+			reason: health.Credentials, says: "has no permission to read queue",
 			mend: func(t *testing.T, user, _, _ string) {
 				if err := n.Permit(user, ".*", ".*", ".*"); err != nil {
 					t.Fatal(err)
@@ -128,8 +125,9 @@ func TestASubscribersProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *test
 				t.Fatal(err)
 			}
 			var said record
+			registry := prometheus.NewRegistry()
 			d, err := open(broker.Settings{URLFile: write(t, "url", "amqp://"+c.user+":"+password+"@"+n.Addr()+"/")},
-				broker.Deps{Log: slog.New(slog.NewTextHandler(&said, nil))})
+				broker.Deps{Log: slog.New(slog.NewTextHandler(&said, nil)), Registry: registry})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,16 +136,15 @@ func TestASubscribersProblemIsSaidInLogReadinessAndMetricAndEndsByItself(t *test
 			defer stop()
 			defer func() {
 				if t.Failed() {
-					t.Log(s.link.check(), said.String())
+					t.Log(s.link.health.Check(), said.String())
 				}
 			}()
 			until(t, "readiness to say "+c.says, func() bool {
-				err := s.link.check()
+				err := s.link.health.Check()
 				return err != nil && strings.Contains(err.Error(), c.says)
 			})
-			failures := d.meters.failures.WithLabelValues("subscriber", queue, c.reason)
-			until(t, "the subscriber to go on trying", func() bool { return testutil.ToFloat64(failures) > 2 })
-			if text := said.String(); strings.Count(text, "dialling on") != 1 {
+			until(t, "the subscriber to go on trying", func() bool { return failures(t, registry, "subscriber", queue, c.reason) > 2 })
+			if text := said.String(); strings.Count(text, "cannot work with the broker") != 1 {
 				t.Errorf("the log says it other than once:\n%s", text)
 			}
 			c.mend(t, c.user, topic, queue)
@@ -175,18 +172,6 @@ func TestWhetherDeadLettersAreSafeIsAskedWithASubscriptionsOwnName(t *testing.T)
 				t.Errorf("asked: %t, %v; want %t", asked, err, c.asked)
 			}
 		})
-	}
-}
-
-func TestTheSameProblemOfAnotherPortIsNoNews(t *testing.T) {
-	said := func(port, why string) string {
-		return gist(fmt.Errorf("the broker ended the channel: read tcp 127.0.0.1:%s->127.0.0.1:5672: %s", port, why))
-	}
-	if said("40000", "connection reset by peer") != said("50000", "connection reset by peer") {
-		t.Error("the port is taken for news")
-	}
-	if said("40000", "connection reset by peer") == said("40000", "i/o timeout") {
-		t.Error("another reason is taken for none")
 	}
 }
 

@@ -118,8 +118,9 @@ func broughtBack(d amqp.Delivery) int { return int(number(d.Headers["x-delivery-
 func letter(d amqp.Delivery) broker.DeadLetter {
 	h := read(d.Headers)
 	l := broker.DeadLetter{Reason: h.reason, Deliveries: h.deliveries, First: h.first, Last: h.last}
-	if err := l.Event.UnmarshalJSON(d.Body); err != nil || l.Event.Validate() != nil {
-		l.Event, l.Malformed = event.Event{}, d.Body
+	var err error
+	if l.Event, err = broker.Decode(d.Body); err != nil {
+		l.Malformed = d.Body
 	}
 	if died, ok := byBroker(d.Headers); ok {
 		l.Deliveries += crashLimit + 1

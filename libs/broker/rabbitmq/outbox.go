@@ -13,6 +13,7 @@ import (
 	"github.com/sethvargo/go-retry"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 const (
@@ -70,7 +71,7 @@ func (o *outbox) post(ctx context.Context, exchange, key string, message func() 
 		<-o.slots
 		return err
 	}
-	o.link.meter.pending.Inc()
+	o.link.health.Pending.Inc()
 	p := &parcel{ctx: ctx, exchange: exchange, key: key, message: m, done: make(chan error, 1)}
 	o.queue <- p
 	select {
@@ -84,7 +85,7 @@ func (o *outbox) post(ctx context.Context, exchange, key string, message func() 
 // overdue is what a caller is told whose patience ended, with the reason that
 // the link knows.
 func (o *outbox) overdue(ctx context.Context) error {
-	if problem := o.link.check(); problem != nil {
+	if problem := o.link.health.Check(); problem != nil {
 		return fmt.Errorf("%w (%w)", ctx.Err(), problem)
 	}
 	return ctx.Err()
@@ -119,7 +120,7 @@ func (o *outbox) session(ctx context.Context, conn *amqp.Connection) error {
 		o.listen(confirms, returns)
 	}()
 	if !o.doubted() {
-		o.link.up()
+		o.link.health.Up()
 	}
 	err = o.write(ctx, ch, blocked, failed)
 	part(conn) // it ends the confirms; the link says why the connection ended
@@ -168,7 +169,7 @@ func (o *outbox) write(ctx context.Context, ch *amqp.Channel, blocked <-chan amq
 			case why := <-failed:
 				return o.ended(why)
 			default:
-				return failure(reasonLost, fmt.Errorf("send: %w", err))
+				return failure(health.Lost, fmt.Errorf("send: %w", err))
 			}
 		}
 	}
@@ -197,11 +198,11 @@ func channelError(err *amqp.Error) error {
 	why := cause(err)
 	switch code(why) {
 	case amqp.AccessRefused:
-		return failure(reasonCredentials, fmt.Errorf("the broker's user lacks a permission: grant it: %w", why))
+		return failure(health.Credentials, fmt.Errorf("the broker's user lacks a permission: grant it: %w", why))
 	case amqp.NotFound:
-		return failure(reasonTopology, fmt.Errorf("something was deleted at the broker: %w", why))
+		return failure(health.Topology, fmt.Errorf("something was deleted at the broker: %w", why))
 	}
-	return failure(reasonLost, fmt.Errorf("the broker ended the channel: %w", why))
+	return failure(health.Lost, fmt.Errorf("the broker ended the channel: %w", why))
 }
 
 // cause is err, or that there is none: a nil *amqp.Error is no nil error.
@@ -250,7 +251,7 @@ func (o *outbox) confirmed(c amqp.Confirmation) {
 	o.unproved = false
 	o.mu.Unlock()
 	if proved {
-		o.link.up()
+		o.link.health.Up()
 	}
 	switch {
 	case p == nil:
@@ -275,7 +276,7 @@ func (o *outbox) refused(p *parcel) {
 // finish answers who waits for p and makes room for another.
 func (o *outbox) finish(p *parcel, err error) {
 	p.done <- err
-	o.link.meter.pending.Dec()
+	o.link.health.Pending.Dec()
 	<-o.slots
 }
 

@@ -101,4 +101,4 @@ func (p *publisher) Close(ctx context.Context) error {
 }
 
 // Check says what is wrong with the connection.
-func (p *publisher) Check(context.Context) error { return p.outbox.link.check() }
+func (p *publisher) Check(context.Context) error { return p.outbox.link.health.Check() }

@@ -24,12 +24,10 @@ type held struct {
 
 // offer puts the delivery up for its handler.
 func (p *held) offer() {
-	d := broker.Delivery{Attempt: p.history.deliveries + 1}
-	// A malformed message keeps the zero event, which no handler gets.
-	if err := d.Event.UnmarshalJSON(p.delivery.Body); err != nil || d.Event.Validate() != nil {
-		d.Event.Context = nil
-	}
-	p.reception.queue.Put(dispatch.Message{Delivery: d, Settle: p.settle, Origin: p})
+	e, err := broker.Decode(p.delivery.Body)
+	p.reception.queue.Put(dispatch.Message{
+		Delivery: broker.Delivery{Event: e, Attempt: p.history.deliveries + 1}, Malformed: err, Settle: p.settle, Origin: p,
+	})
 }
 
 // settle carries out what the handler decided.

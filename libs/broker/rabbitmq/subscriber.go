@@ -11,6 +11,7 @@ import (
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/broker/dispatch"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 const (
@@ -49,7 +50,7 @@ func newSubscriber(d *driver, s broker.Subscription, l broker.Limits) *subscribe
 // Check says what is wrong with the connections. What a subscriber stores may
 // be blocked while it can still receive.
 func (s *subscriber) Check(context.Context) error {
-	return errors.Join(s.link.check(), s.copies.check())
+	return errors.Join(s.link.health.Check(), s.copies.health.Check())
 }
 
 // declare declares the subscription without receiving.
@@ -91,21 +92,11 @@ func (s *subscriber) Receive(ctx context.Context, h broker.Handler) error {
 	links.Go(func() { s.link.run(living, r.session) })
 	links.Go(func() { r.outbox.run(living) })
 	links.Go(func() { r.sweep(living) })
-	dispatch.Run(ctx, r.queue, guarded(h), dispatch.Config{Concurrency: s.limits.Concurrency, Log: s.driver.log})
+	dispatch.Run(ctx, r.queue, h, dispatch.Config{Concurrency: s.limits.Concurrency, Log: s.driver.log})
 	r.giveBack(func(p *held) bool { return broughtBack(p.delivery) >= oftenLost })
 	stopLinks()
 	links.Wait()
 	return nil
-}
-
-// guarded hands h only what is an event.
-func guarded(h broker.Handler) broker.Handler {
-	return func(ctx context.Context, d broker.Delivery) broker.Outcome {
-		if d.Event.Context == nil {
-			return broker.Reject("the message is no CloudEvent in structured JSON")
-		}
-		return h(ctx, d)
-	}
 }
 
 // session receives through one connection until it is lost or ctx ends.
@@ -125,12 +116,12 @@ func (r *reception) session(ctx context.Context, conn *amqp.Connection) error {
 	const consumer = "hyperfleet"
 	deliveries, err := ch.Consume(r.Name, consumer, false, false, false, false, nil)
 	if code(err) == amqp.AccessRefused {
-		return failure(reasonCredentials, fmt.Errorf("the user has no permission to read queue %q: grant it: %w", r.Name, err))
+		return failure(health.Credentials, fmt.Errorf("the user has no permission to read queue %q: grant it: %w", r.Name, err))
 	}
 	if err != nil {
 		return declareError(fmt.Sprintf("consumer of queue %q", r.Name), err)
 	}
-	r.link.up()
+	r.link.health.Up()
 	// What this connection fetched, the broker delivers again on the next: with
 	// it ends what is being stored anew, and what nobody handles yet goes.
 	var calls sync.WaitGroup
@@ -153,7 +144,7 @@ func (r *reception) session(ctx context.Context, conn *amqp.Connection) error {
 				return fmt.Errorf("stop fetching: %w", err)
 			}
 		case <-cancelled:
-			return failure(reasonTopology, fmt.Errorf("queue %q was deleted", r.Name))
+			return failure(health.Topology, fmt.Errorf("queue %q was deleted", r.Name))
 		case err := <-failed:
 			return channelError(err)
 		case d, ok := <-deliveries:

@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/prometheus/client_golang/prometheus"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/brokertest"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 const (
@@ -37,6 +40,12 @@ func (r *record) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.text.String()
+}
+
+// failures counts the connections of one publisher or subscriber that failed.
+func failures(t testing.TB, from prometheus.Gatherer, role, name string, reason health.Reason) float64 {
+	t.Helper()
+	return brokertest.Metric(t, from, "hyperfleet_broker_connection_failures_total", role, name, string(reason))
 }
 
 // until waits for ok.

@@ -9,6 +9,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
+	"github.com/hyperfleet/hyperfleet/libs/broker/health"
 )
 
 // crashLimit is how often the broker itself delivers one event that nobody
@@ -113,13 +114,13 @@ func declare(conn *amqp.Connection, what string, do, look func(*amqp.Channel) er
 	switch {
 	case code(err) == amqp.AccessRefused:
 		if err := attempt(conn, look); code(err) == amqp.NotFound {
-			return failure(reasonTopology, fmt.Errorf("%s does not exist, and the user has no permission to create it: create it or grant the permission: %w", what, err))
+			return failure(health.Topology, fmt.Errorf("%s does not exist, and the user has no permission to create it: create it or grant the permission: %w", what, err))
 		} else if err != nil {
 			return declareError(what, err)
 		}
 		return nil
 	case code(err) == amqp.PreconditionFailed:
-		return failure(reasonTopology, fmt.Errorf("%s exists with other properties than HyperFleet needs: delete it when it is empty, or choose another name: %w", what, err))
+		return failure(health.Topology, fmt.Errorf("%s exists with other properties than HyperFleet needs: delete it when it is empty, or choose another name: %w", what, err))
 	case err != nil:
 		return declareError(what, err)
 	}
@@ -128,9 +129,9 @@ func declare(conn *amqp.Connection, what string, do, look func(*amqp.Channel) er
 
 func declareError(what string, err error) error {
 	if code(err) == 0 {
-		return failure(reasonLost, fmt.Errorf("declare %s: %w", what, err))
+		return failure(health.Lost, fmt.Errorf("declare %s: %w", what, err))
 	}
-	return failure(reasonTopology, fmt.Errorf("declare %s: %w", what, err))
+	return failure(health.Topology, fmt.Errorf("declare %s: %w", what, err))
 }
 
 // attempt does something on a channel of its own, because an error closes it.

@@ -1,23 +1,37 @@
-package rabbitmq
+package health
 
 import (
 	"errors"
+	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// meters are the driver's metrics. name is the exchange of a publisher, the
-// queue of a subscriber.
-type meters struct {
-	connected *prometheus.GaugeVec
-	blocked   *prometheus.GaugeVec
-	pending   *prometheus.GaugeVec
-	failures  *prometheus.CounterVec
+// Reason is why a broker cannot be worked with, as metrics name it.
+type Reason string
+
+// Reasons.
+const (
+	Configuration Reason = "configuration" // of this process
+	Unreachable   Reason = "unreachable"
+	Credentials   Reason = "credentials" // or permissions
+	Topology      Reason = "topology"    // what should exist does not, or otherwise
+	Lost          Reason = "lost"        // a connection, or anything else
+)
+
+var reasons = []Reason{Configuration, Unreachable, Credentials, Topology, Lost}
+
+// Meters are a driver's metrics.
+type Meters struct {
+	connected, blocked, pending *prometheus.GaugeVec
+	failures                    *prometheus.CounterVec
 }
 
-func newMeters(reg prometheus.Registerer) (*meters, error) {
+// Register makes the metrics, or takes those that another driver on the same
+// registry has registered. Without a registry nobody sees them.
+func Register(reg prometheus.Registerer) (*Meters, error) {
 	labels := []string{"role", "name"}
-	m := &meters{
+	m := &Meters{
 		connected: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "hyperfleet_broker_connected", Help: "1 while the broker can be worked with.",
 		}, labels),
@@ -35,8 +49,6 @@ func newMeters(reg prometheus.Registerer) (*meters, error) {
 		register(reg, &m.connected), register(reg, &m.blocked), register(reg, &m.pending), register(reg, &m.failures))
 }
 
-// register registers a collector, or takes the one that another driver on the
-// same registry has registered.
 func register[C prometheus.Collector](reg prometheus.Registerer, c *C) error {
 	if reg == nil {
 		return nil
@@ -52,22 +64,18 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c *C) error {
 	return err
 }
 
-// meter is the meters of one publisher or subscriber.
-type meter struct {
-	connected, blocked, pending prometheus.Gauge
-	failures                    map[string]prometheus.Counter
-}
-
-// of returns the metrics of one publisher or subscriber, at zero.
-func (m *meters) of(role, name string) meter {
-	one := meter{
+// Of returns the health of one publisher or subscriber: its role, and the name
+// of the topic, exchange or subscription that it works for.
+func (m *Meters) Of(log *slog.Logger, role, name string) *Health {
+	h := &Health{
+		Pending:   m.pending.WithLabelValues(role, name),
+		log:       log.With("role", role, "name", name),
 		connected: m.connected.WithLabelValues(role, name),
-		blocked:   m.blocked.WithLabelValues(role, name),
-		pending:   m.pending.WithLabelValues(role, name),
-		failures:  map[string]prometheus.Counter{},
+		blocking:  m.blocked.WithLabelValues(role, name),
+		failures:  map[Reason]prometheus.Counter{},
 	}
 	for _, r := range reasons {
-		one.failures[r] = m.failures.WithLabelValues(role, name, r)
+		h.failures[r] = m.failures.WithLabelValues(role, name, string(r))
 	}
-	return one
+	return h
 }
