@@ -27,6 +27,7 @@ type plan struct {
 	subscription     string
 	deadTopic        string // a subscription's own: dead letters belong to one alone
 	deadSubscription string
+	slowest          time.Duration // redelivery; mostRedelivery, or less in tests
 }
 
 func newPlan(s broker.Subscription) plan {
@@ -38,6 +39,7 @@ func newPlan(s broker.Subscription) plan {
 		subscription:     subscriptionName(s.ProjectID, s.Name),
 		deadTopic:        topicName(s.ProjectID, dead),
 		deadSubscription: subscriptionName(s.ProjectID, dead),
+		slowest:          mostRedelivery,
 	}
 }
 
@@ -64,7 +66,7 @@ func (p plan) subscriptionProto() *pubsubpb.Subscription {
 		MessageRetentionDuration: durationpb.New(retention),
 		ExpirationPolicy:         &pubsubpb.ExpirationPolicy{}, // never
 		Filter:                   p.filter(),
-		RetryPolicy:              &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(firstRedelivery), MaximumBackoff: durationpb.New(mostRedelivery)},
+		RetryPolicy:              &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(firstRedelivery), MaximumBackoff: durationpb.New(p.slowest)},
 		DeadLetterPolicy:         &pubsubpb.DeadLetterPolicy{DeadLetterTopic: p.deadTopic, MaxDeliveryAttempts: mostAttempts},
 	}
 }
