@@ -60,7 +60,7 @@ func (x *bench) pgbench() float64 {
 // and beside a snapshot that somebody else holds.
 func (x *bench) benchDueUnderLoad(table io.Writer) {
 	if x.rate == 0 { // measured alone
-		x.rate = x.hammer(256, 201, func(w, i int) *http.Request { return x.postReport(w, int64(w)<<32+int64(i)) })
+		x.rate = x.hammer(256, 201, func(w, i int) *http.Request { return x.postReport(x.api.url+"/v1/clusters", w, int64(w)<<32+int64(i)) })
 	}
 	rate := x.rate / 2
 	idle, _ := x.dueFor(20 * time.Second)
@@ -129,7 +129,7 @@ func (x *bench) reportAt(ctx context.Context, rate float64) (stored func() int) 
 	for w := range workers {
 		group.Go(func() {
 			for n := range work {
-				resp, err := client.Do(x.postReport(w, n))
+				resp, err := client.Do(x.postReport(x.api.url+"/v1/clusters", w, n))
 				if err != nil {
 					continue
 				}

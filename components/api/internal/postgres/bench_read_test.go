@@ -15,9 +15,7 @@ import (
 )
 
 func (x *bench) benchGet(table io.Writer) {
-	names, _ := of(clusters)
-	listen := freeAddress(x)
-	bare := x.run("./testdata/bare", listen, nil, "LISTEN="+listen, "BARE_SQL="+names.sql(getSQL))
+	bare := x.bare()
 	id := func(w, i int) string { return x.ids[(w*977+i)%len(x.ids)] }
 	r := turns(
 		func() float64 {
@@ -30,6 +28,15 @@ func (x *bench) benchGet(table io.Writer) {
 		},
 	)
 	fmt.Fprintf(table, "GET by id, 32 connections\t%.0f/s\tbare net/http and lib/pq: %.0f/s\t%.2f\t0.80 at least\n", r[0], r[1], r[0]/r[1])
+}
+
+// bare runs the least that can do what the API does.
+func (x *bench) bare() *process {
+	x.Helper()
+	names, _ := of(clusters)
+	listen := freeAddress(x)
+	return x.run("./testdata/bare", listen, nil, "LISTEN="+listen, "BARE_SQL="+names.sql(getSQL),
+		"BARE_LOCK="+names.sql(lockManySQL), "BARE_LATEST="+names.sql(latestManySQL), "BARE_SAVE="+names.sql(saveManySQL))
 }
 
 // benchList walks the whole fleet once, against COPY of the same columns.

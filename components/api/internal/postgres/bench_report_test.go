@@ -18,18 +18,25 @@ import (
 func (x *bench) benchReports(table io.Writer) {
 	var n atomic.Int64
 	post := func() float64 {
-		return x.hammer(256, 201, func(w, _ int) *http.Request { return x.postReport(w, n.Add(1)) })
+		return x.hammer(256, 201, func(w, _ int) *http.Request { return x.postReport(x.api.url+"/v1/clusters", w, n.Add(1)) })
 	}
+	bare := x.bare()
 	size := x.groupSize(post)
-	var loads [2]load
+	var loads [3]load
 	r := turns(
 		func() float64 { return loads[0].of(post) },
-		func() float64 { return loads[1].of(func() float64 { return x.directGroups(size) }) },
+		func() float64 {
+			return loads[1].of(func() float64 {
+				return x.hammer(256, 201, func(w, _ int) *http.Request { return x.postReport(bare.url, w, n.Add(1)) })
+			})
+		},
 		x.pgbench,
+		func() float64 { return loads[2].of(func() float64 { return x.directGroups(size) }) },
 	)
-	fmt.Fprintf(table, "POST status, 256 writers, groups of %d (the load: %.2f cores)\t%.0f/s\tthe same statements through lib/pq (the load: %.2f cores): %.0f/s\t%.2f\t0.60 at least\n",
+	fmt.Fprintf(table, "POST status, 256 writers, groups of %d (the load: %.2f cores)\t%.0f/s\tbare net/http, the same grouped statements through lib/pq (the load: %.2f cores): %.0f/s\t%.2f\t0.60 at least\n",
 		size, loads[0].cores(), r[0], loads[1].cores(), r[1], r[0]/r[1])
 	fmt.Fprintf(table, "the same\t%.0f/s\tpgbench, one commit each, 32 clients: %.0f/s\t%.2f\t2 at least, 4 aimed at\n", r[0], r[2], r[0]/r[2])
+	fmt.Fprintf(table, "the same\t%.0f/s\tthe statements alone, with nobody who asks (the load: %.2f cores): %.0f/s\t%.2f\tshown\n", r[0], loads[2].cores(), r[3], r[0]/r[3])
 	x.rate = r[0]
 }
 
@@ -60,10 +67,10 @@ func (x *bench) groupSize(post func() float64) int {
 	return (after.Reports - before.Reports) / max(1, after.Commits-before.Commits)
 }
 
-func (x *bench) postReport(w int, n int64) *http.Request {
+func (x *bench) postReport(base string, w int, n int64) *http.Request {
 	id := x.ids[(int64(w)*79+n)%int64(len(x.ids))]
 	body := fmt.Sprintf(`{"adapter_name":"dns","phase":"Running","message":"step %d","data":{"n":%d}}`, n, n)
-	r := x.request("POST", x.api.url+"/v1/clusters/"+id+"/statuses", body)
+	r := x.request("POST", base+"/"+id+"/statuses", body)
 	r.Header.Set("Authorization", "Bearer "+x.adapter)
 	return r
 }

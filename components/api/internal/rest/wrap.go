@@ -36,8 +36,10 @@ func (s *server) wrap(template string, h handler) http.Handler {
 		}
 		took := time.Since(begun)
 		s.Metrics.observe(r.Method, template, rec.status(), took)
-		s.Log.Log(r.Context(), requestLevel(r.Method, template, took), "request", "method", r.Method, "path", template, "status", rec.status(),
-			"seconds", took.Seconds(), "request_id", id)
+		if level := requestLevel(r.Method, template, took); s.Log.Enabled(r.Context(), level) {
+			s.Log.Log(r.Context(), level, "request", "method", r.Method, "path", template, "status", rec.status(),
+				"seconds", took.Seconds(), "request_id", id)
+		}
 		if torn {
 			panic(http.ErrAbortHandler) //nolint:forbidigo // cuts the answer off, so that nobody takes it for a whole one
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ const base = "hyperfleet:///openapi"
 type Set struct {
 	document any
 	schemas  map[string]*jsonschema.Schema
+	least    map[string]int // the lowest x-max-bytes of a schema or of its members
 }
 
 // New compiles every component schema of an OpenAPI 3.1 document in YAML.
@@ -34,7 +36,7 @@ func New(openapi []byte) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the contract: %w", err)
 	}
-	s := &Set{document: document, schemas: map[string]*jsonschema.Schema{}}
+	s := &Set{document: document, schemas: map[string]*jsonschema.Schema{}, least: map[string]int{}}
 	components, _ := s.at("/components/schemas").(map[string]any)
 	compiler, err := s.compiler()
 	if err != nil {
@@ -44,6 +46,7 @@ func New(openapi []byte) (*Set, error) {
 		if s.schemas[name], err = compiler.Compile(base + "#" + where(name)); err != nil {
 			return nil, fmt.Errorf("compile schema %s: %w", name, err)
 		}
+		s.least[name] = s.lowest(name)
 	}
 	return s, nil
 }
@@ -134,15 +137,39 @@ func (s *Set) Problems(name, prefix string, value []byte) ([]fleet.Problem, erro
 	return slices.Compact(found), nil
 }
 
+// lowest is the lowest x-max-bytes of the named schema or of its members.
+func (s *Set) lowest(name string) int {
+	schema, _ := s.at(where(name)).(map[string]any)
+	least := limit(schema)
+	properties, _ := schema["properties"].(map[string]any)
+	for _, property := range properties {
+		member, _ := property.(map[string]any)
+		least = min(least, limit(s.resolve(member)))
+	}
+	return least
+}
+
+// limit is a schema's x-max-bytes.
+func limit(schema map[string]any) int {
+	number, _ := schema["x-max-bytes"].(json.Number)
+	if most, err := strconv.Atoi(number.String()); err == nil {
+		return most
+	}
+	return math.MaxInt
+}
+
 // oversize applies x-max-bytes to value and, if it is an object, to its members.
+// None of them counts more bytes than value is written with.
 func (s *Set) oversize(name string, value []byte) []fleet.Problem {
+	if len(value) <= s.least[name] {
+		return nil
+	}
 	var found []fleet.Problem
 	judge := func(schema map[string]any, pointer string, value []byte) {
-		limit, ok := schema["x-max-bytes"].(json.Number)
-		if !ok {
+		most := limit(schema)
+		if len(value) <= most {
 			return
 		}
-		most, _ := strconv.Atoi(limit.String())
 		if n := size(value); n > most {
 			found = append(found, fleet.Problem{Pointer: pointer, Message: fmt.Sprintf("has %d bytes; at most %d are allowed", n, most)})
 		}
