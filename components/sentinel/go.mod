@@ -11,6 +11,7 @@ require (
 	github.com/hyperfleet/hyperfleet/libs/broker/pubsub v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/fleet v0.0.0
+	github.com/hyperfleet/hyperfleet/libs/kubedev v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/service v0.0.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/spf13/cobra v1.10.2
@@ -109,5 +110,6 @@ replace (
 	github.com/hyperfleet/hyperfleet/libs/broker/pubsub => ../../libs/broker/pubsub
 	github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq => ../../libs/broker/rabbitmq
 	github.com/hyperfleet/hyperfleet/libs/fleet => ../../libs/fleet
+	github.com/hyperfleet/hyperfleet/libs/kubedev => ../../libs/kubedev
 	github.com/hyperfleet/hyperfleet/libs/service => ../../libs/service
 )
