@@ -15,7 +15,7 @@ func testBundle() *cobra.Command {
 		Short: "Run the tests of a policy bundle: a directory, or URL#sha256=… of an archive",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := validation.Open(cmd.Context(), args[0])
+			b, err := validation.Open(cmd.Context(), newClient(), args[0])
 			if err != nil {
 				return err
 			}

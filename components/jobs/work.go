@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ import (
 func validate(ctx context.Context, in Input) (string, any, error) {
 	bundle, err := validation.Shipped()
 	if in.Config.PolicyBundle != "" {
-		bundle, err = validation.Open(ctx, in.Config.PolicyBundle)
+		bundle, err = validation.Open(ctx, newClient(), in.Config.PolicyBundle)
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("read the policies: %w", err)
@@ -173,6 +174,11 @@ func (in Input) namespace() string { return in.Config.NamespacePrefix + in.Clust
 func (in Input) meta(suffix string) manifest.Meta {
 	return manifest.Meta{Name: in.Cluster.Name + suffix, Namespace: in.namespace(),
 		Labels: map[string]string{"hyperfleet.redhat.com/cluster-id": in.Cluster.ID}}
+}
+
+// newClient is for servers that a job asks once or twice.
+func newClient() *http.Client {
+	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}}
 }
 
 // shippedOr reads a file, or gives what is shipped if path is "".

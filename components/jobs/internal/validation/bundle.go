@@ -39,9 +39,9 @@ type Bundle struct {
 // (a mounted ConfigMap is one), or URL#sha256=<hex> of a YAML file or of a zip
 // archive. A server that does not answer may do so later; a checksum that
 // differs is final.
-func Open(ctx context.Context, source string) (Bundle, error) {
+func Open(ctx context.Context, client *http.Client, source string) (Bundle, error) {
 	if strings.HasPrefix(source, "https://") || strings.HasPrefix(source, "http://") {
-		return fetch(ctx, source)
+		return fetch(ctx, client, source)
 	}
 	info, err := os.Stat(source)
 	if err != nil {
@@ -55,7 +55,7 @@ func Open(ctx context.Context, source string) (Bundle, error) {
 }
 
 // fetch downloads a bundle and compares its checksum.
-func fetch(ctx context.Context, source string) (Bundle, error) {
+func fetch(ctx context.Context, client *http.Client, source string) (Bundle, error) {
 	url, want, ok := strings.Cut(source, "#sha256=")
 	sum, err := hex.DecodeString(want)
 	if !ok || err != nil || len(sum) != sha256.Size {
@@ -65,7 +65,7 @@ func fetch(ctx context.Context, source string) (Bundle, error) {
 	if err != nil {
 		return Bundle{}, fmt.Errorf("fetch the bundle: %w", err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return Bundle{}, exit.Later(fmt.Errorf("fetch the bundle: %w", err))
 	}

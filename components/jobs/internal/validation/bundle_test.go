@@ -79,7 +79,7 @@ func TestABundleIsFetchedAndCompared(t *testing.T) {
 		"a directory that is not there": {filepath.Join(t.TempDir(), "absent"), "no such file", exit.Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := Open(t.Context(), c.source)
+			b, err := Open(t.Context(), server.Client(), c.source)
 			if err == nil {
 				_, err = Compile(b)
 			}
@@ -112,7 +112,7 @@ func TestAMountedConfigMapIsABundle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	mounted, err := Open(t.Context(), dir)
+	mounted, err := Open(t.Context(), nil, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
