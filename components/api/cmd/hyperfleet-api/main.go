@@ -16,13 +16,9 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
 
-// gcPercent lets the heap grow to five times what lives: that is a few MiB, and
-// collecting it anew for every few requests costs more than they do.
-const gcPercent = 400
-
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		debug.SetGCPercent(400) // of the few MiB that live: collecting for every few requests costs more than they do
 	}
 	os.Exit(service.Main(command(), os.Args[1:]))
 }
@@ -48,11 +44,8 @@ func serve(ctx context.Context, cfg api.Config) error {
 	registry, health := prometheus.NewRegistry(), service.NewHealth()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	log, err := service.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat)
-	if err != nil {
-		return err
-	}
-	admin, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.AdminListen)
-	if err != nil {
+	admin, listenErr := new(net.ListenConfig).Listen(ctx, "tcp", cfg.AdminListen)
+	if err := errors.Join(err, listenErr); err != nil {
 		return err
 	}
 	a, err := api.New(cfg, api.Deps{Log: log, Registry: registry, Health: health})
