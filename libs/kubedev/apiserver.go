@@ -27,10 +27,10 @@ type APIServer struct {
 }
 
 // Stop ends the server with SIGTERM, as an upgrade does: it drains for 2 s.
-func (a *APIServer) Stop() { a.process.end(syscall.SIGTERM, time.Minute) }
+func (a *APIServer) Stop() { a.process.end(syscall.SIGTERM) }
 
 // Kill ends the server with SIGKILL, as a crash does.
-func (a *APIServer) Kill() { a.process.end(syscall.SIGKILL, time.Minute) }
+func (a *APIServer) Kill() { a.process.end(syscall.SIGKILL) }
 
 // Pause makes the server answer nobody (SIGSTOP) until Resume: connections
 // stay open and hang.
@@ -66,16 +66,38 @@ func (a *APIServer) startAnywhere(ctx context.Context) (err error) {
 	return err
 }
 
+// host is the address that the server listens on: where pods reach it, if there are any.
+func (a *APIServer) host() string {
+	if a.plane.box != nil {
+		return a.plane.box.address()
+	}
+	return "127.0.0.1"
+}
+
+func (a *APIServer) address() string { return net.JoinHostPort(a.host(), strconv.Itoa(a.port)) }
+
 // start starts the server and waits until it is ready.
 func (a *APIServer) start(ctx context.Context) (err error) {
 	p := a.plane
-	if a.process, err = p.run(release("kube-apiserver"), "--etcd-servers="+p.etcdURL(),
-		"--bind-address=127.0.0.1", "--secure-port="+strconv.Itoa(a.port), "--cert-dir="+p.path("certificates"),
-		"--service-account-key-file="+p.path("accounts.key"), "--service-account-signing-key-file="+p.path("accounts.key"),
-		"--service-account-issuer=https://kubernetes.default.svc", "--token-auth-file="+p.path("tokens.csv"),
-		"--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged=true",
-		"--audit-policy-file="+p.path("audit.yaml"), "--audit-log-path="+p.path("audit.log"),
-		"--endpoint-reconciler-type=none", "--profiling=false", "--shutdown-send-retry-after"); err != nil {
+	program := release("kube-apiserver")
+	path, err := program.path()
+	if err != nil {
+		return err
+	}
+	arguments := []string{"--etcd-servers=" + p.etcdURL(),
+		"--bind-address=" + a.host(), "--secure-port=" + strconv.Itoa(a.port), "--cert-dir=" + p.path("certificates"),
+		"--service-account-key-file=" + p.path("accounts.key"), "--service-account-signing-key-file=" + p.path("accounts.key"),
+		"--service-account-issuer=https://kubernetes.default.svc", "--token-auth-file=" + p.path("tokens.csv"),
+		"--authorization-mode=RBAC", "--service-cluster-ip-range=" + servicesCIDR, "--allow-privileged=true",
+		"--audit-policy-file=" + p.path("audit.yaml"), "--audit-log-path=" + p.path("audit.log"),
+		"--kubelet-preferred-address-types=InternalIP", "--profiling=false", "--shutdown-send-retry-after",
+	}
+	if p.box == nil {
+		a.process, err = spawn(p.dir, program.name, tied(), path, append(arguments, "--endpoint-reconciler-type=none")...)
+	} else {
+		a.process, err = p.box.runConnected(program.name, path, arguments...)
+	}
+	if err != nil {
 		return err
 	}
 	for {
@@ -117,7 +139,7 @@ func (a *APIServer) connect() error {
 		return fmt.Errorf("read the server's certificate: %w", err)
 	}
 	config := &rest.Config{
-		Host:            "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(a.port)),
+		Host:            "https://" + a.address(),
 		BearerToken:     a.plane.token,
 		TLSClientConfig: rest.TLSClientConfig{CAData: authority},
 		QPS:             -1, // tests wait for nothing but the server

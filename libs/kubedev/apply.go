@@ -26,7 +26,10 @@ import (
 // without one.
 func (c *Cluster) Apply(t testing.TB, manifests ...[]byte) {
 	t.Helper()
-	a := c.applier(t)
+	a, err := c.plane.applier(c.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, manifest := range manifests {
 		objects, err := decode(manifest)
 		if err != nil {
@@ -40,14 +43,13 @@ func (c *Cluster) Apply(t testing.TB, manifests ...[]byte) {
 	}
 }
 
-func (c *Cluster) applier(t testing.TB) *applier {
-	t.Helper()
-	client, err := dynamic.NewForConfig(c.plane.config)
+func (p *plane) applier(namespace string) (*applier, error) {
+	client, err := dynamic.NewForConfig(p.config)
 	if err != nil {
-		t.Fatal(err)
+		return nil, fmt.Errorf("make a client: %w", err)
 	}
-	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.plane.admin.Discovery()))
-	return &applier{namespace: c.Namespace, client: client, mapper: mapper}
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(p.admin.Discovery()))
+	return &applier{namespace: namespace, client: client, mapper: mapper}, nil
 }
 
 // decode reads the documents of a YAML file.

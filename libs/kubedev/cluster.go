@@ -1,7 +1,9 @@
 package kubedev
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os/exec"
 	"testing"
 	"time"
@@ -78,6 +80,24 @@ func (c *Cluster) Kubectl(t testing.TB, arguments ...string) string {
 		t.Fatalf("kubectl %v: %v\n%s", arguments[2:], err, out)
 	}
 	return string(out)
+}
+
+// Expose lets pods reach what listens on this machine, a database say, until the
+// test ends, and returns the address for them: pods have no other way out.
+func (c *Cluster) Expose(t testing.TB, address string) string {
+	t.Helper()
+	if c.plane.box == nil {
+		t.Fatal("pods need a node: kubedev.Options{Node: true}")
+	}
+	listener, err := new(net.ListenConfig).Listen(testContext(t), "tcp4", net.JoinHostPort(c.plane.box.hostAddress(), "0"))
+	if err != nil {
+		t.Fatalf("expose %s: %v", address, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &forward{address: address, listener: listener}
+	f.wg.Go(func() { f.serve(ctx) })
+	t.Cleanup(func() { cancel(); listener.Close(); f.wg.Wait() })
+	return listener.Addr().String()
 }
 
 // running says whether the API server's process is there.

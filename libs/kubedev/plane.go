@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -25,13 +24,17 @@ type plane struct {
 	dir, token string
 	etcd       *process
 	controller *process
+	box        *box       // nil without a node
+	node       []*process // in the box
+	scheduler  *process   // nil without a node
 	api        *APIServer
 	config     *rest.Config          // the administrator's
 	admin      *kubernetes.Clientset // of config
 }
 
-// startPlane starts a control plane and returns once the API server is ready.
-func startPlane(ctx context.Context) (_ *plane, err error) {
+// startPlane starts a control plane, with a node if that is wanted, and returns
+// once it is ready.
+func startPlane(ctx context.Context, withNode bool) (_ *plane, err error) {
 	p := &plane{token: rand.Text()}
 	if p.dir, err = makeRoom(); err != nil {
 		return nil, err
@@ -42,6 +45,11 @@ func startPlane(ctx context.Context) (_ *plane, err error) {
 			err = errors.Join(fmt.Errorf("start Kubernetes: %w", err), p.stop())
 		}
 	}()
+	if withNode {
+		if p.box, err = openBox(ctx, p.dir); err != nil {
+			return nil, err
+		}
+	}
 	if err := p.write(); err != nil {
 		return nil, err
 	}
@@ -54,7 +62,13 @@ func startPlane(ctx context.Context) (_ *plane, err error) {
 	if err := writeKubeconfig(p.path("admin.kubeconfig"), p.config, "default"); err != nil {
 		return nil, err
 	}
-	return p, p.startController()
+	if err := p.startController(); err != nil {
+		return nil, err
+	}
+	if withNode {
+		return p, p.startNode(ctx)
+	}
+	return p, nil
 }
 
 // write puts what the servers read into the plane's directory.
@@ -83,7 +97,7 @@ func (p *plane) run(which program, arguments ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return spawn(p.dir, which.name, path, arguments...)
+	return spawn(p.dir, which.name, tied(), path, arguments...)
 }
 
 // startEtcd starts etcd on sockets in the plane's directory, out of everybody
@@ -112,11 +126,15 @@ func (p *plane) certificate() string { return p.path("certificates/apiserver.crt
 
 // stop ends everything and removes it.
 func (p *plane) stop() error {
-	for _, proc := range []*process{p.controller, p.api.process, p.etcd} {
-		proc.end(syscall.SIGKILL, time.Minute)
+	for _, proc := range []*process{p.scheduler, p.controller, p.api.process, p.etcd} {
+		proc.end(syscall.SIGKILL)
 	}
-	if err := os.RemoveAll(p.dir); err != nil {
-		return fmt.Errorf("remove the server's directory: %w", err)
+	err := p.box.close()
+	for _, proc := range p.node {
+		<-proc.ended // it ended with the box
+	}
+	if err := errors.Join(err, os.RemoveAll(p.dir)); err != nil {
+		return fmt.Errorf("clean up after Kubernetes: %w", err)
 	}
 	return nil
 }

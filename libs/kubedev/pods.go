@@ -30,6 +30,9 @@ type Outcome struct {
 // is ignored. Nothing is scheduled and no image is looked at.
 func (c *Cluster) RunPods(t testing.TB, run func(context.Context, *corev1.Pod) Outcome) {
 	t.Helper()
+	if c.plane.box != nil {
+		t.Fatal("this cluster has a node, which runs the pods")
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &node{pods: c.plane.admin.CoreV1().Pods(c.Namespace), run: run, running: map[types.UID]context.CancelFunc{}}
 	ended := make(chan struct{})

@@ -20,7 +20,7 @@ type process struct {
 
 // spawn starts a program; what it prints goes to a file in dir. The kernel tells
 // a child when the thread that started it ends, hence the locked thread.
-func spawn(dir, name, path string, arguments ...string) (*process, error) {
+func spawn(dir, name string, attributes *syscall.SysProcAttr, path string, arguments ...string) (*process, error) {
 	p := &process{name: name, log: filepath.Join(dir, name+".log"), ended: make(chan struct{})}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -28,7 +28,7 @@ func spawn(dir, name, path string, arguments ...string) (*process, error) {
 	}
 	defer out.Close()                        // the child has its own
 	p.cmd = exec.Command(path, arguments...) //nolint:gosec,noctx // programs of this package, which end by signals
-	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = dir, out, out, tied()
+	p.cmd.Env, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = environment(), dir, out, out, attributes
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -46,16 +46,23 @@ func spawn(dir, name, path string, arguments ...string) (*process, error) {
 	return p, nil
 }
 
-// end sends a signal and waits for the end, which SIGKILL brings about if the
-// process takes longer than is patient.
-func (p *process) end(sig syscall.Signal, patient time.Duration) {
+// environment is this process's, with the places of an administrator's programs.
+func environment() []string {
+	return append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
+}
+
+// patience is how long a process may take to end.
+const patience = time.Minute
+
+// end sends a signal and waits for the end, which SIGKILL brings about at last.
+func (p *process) end(sig syscall.Signal) {
 	if p == nil {
 		return
 	}
 	_ = p.cmd.Process.Signal(sig) // it may have ended by itself
 	select {
 	case <-p.ended:
-	case <-time.After(patient):
+	case <-time.After(patience):
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 	}

@@ -7,3 +7,10 @@ import "syscall"
 func tied() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }
+
+// apart is tied, in namespaces of its own.
+func apart() *syscall.SysProcAttr {
+	attributes := tied()
+	attributes.Cloneflags = syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET
+	return attributes
+}

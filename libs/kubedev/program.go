@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -17,9 +18,10 @@ import (
 const (
 	kubernetesVersion = "v1.37.2"
 	etcdVersion       = "v3.6.5"
+	corednsVersion    = "v1.12.4"
 )
 
-// program is one that is built from a module in .tools.
+// program is one that is built from a module in .tools, or from this one.
 type program struct {
 	name, tool, pkg, version string
 }
@@ -31,6 +33,23 @@ func release(name string) program {
 
 func etcd() program {
 	return program{name: "etcd", tool: "etcd", pkg: "go.etcd.io/etcd/server/v3", version: etcdVersion}
+}
+
+func coredns() program {
+	return program{name: "coredns", tool: "coredns", pkg: "github.com/coredns/coredns", version: corednsVersion}
+}
+
+// pauseProgram is this module's own, for the containers that hold pods' namespaces.
+func pauseProgram() program {
+	return program{name: "pause", tool: "../libs/kubedev", pkg: "./cmd/pause", version: "v1"}
+}
+
+// nodePrograms lists what a node needs beside the control plane.
+func nodePrograms() []program {
+	if runtime.GOOS != "linux" {
+		return nil
+	}
+	return []program{release("kube-scheduler"), release("kubelet"), release("kube-proxy"), coredns(), pauseProgram()}
 }
 
 // programs lists what the control plane needs.
@@ -66,7 +85,8 @@ func missing(all []program) []string {
 // minutes each where Go's own cache has nothing. Processes that do so at the
 // same time take turns, and the second finds what the first built.
 func Build(ctx context.Context, log io.Writer) error {
-	if len(missing(programs())) == 0 {
+	all := append(programs(), nodePrograms()...)
+	if len(missing(all)) == 0 {
 		return nil
 	}
 	tools, err := findTools()
@@ -78,7 +98,7 @@ func Build(ctx context.Context, log io.Writer) error {
 		return err
 	}
 	defer unlock()
-	for _, p := range programs() {
+	for _, p := range all {
 		if len(missing([]program{p})) == 0 {
 			continue
 		}

@@ -16,7 +16,9 @@ const prefix = "hyperfleet-kube-"
 // those of processes that were killed.
 func makeRoom() (string, error) {
 	for _, dir := range abandoned() {
-		os.RemoveAll(dir)
+		if (&box{dir: dir}).eachCgroup(removeCgroup) == nil { // else its last processes are about to end: the next has it
+			os.RemoveAll(dir)
+		}
 	}
 	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
 	if err != nil {

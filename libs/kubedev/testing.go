@@ -19,14 +19,20 @@ import (
 // startTimeout is how long a start may take; 4 s are usual on two cores.
 const startTimeout = 3 * time.Minute
 
-// shared is the server of a test process. Tests of one package have nothing to
-// hand a server through but the package, hence the one variable.
+// shared are the clusters of a test process, without and with a node. Tests of
+// one package have nothing to hand a server through but the package, hence the
+// one variable.
 var shared struct {
-	once   sync.Once
-	plane  *plane
-	err    error
-	inMain atomic.Bool
-	names  atomic.Int64
+	alone, withNode sharedPlane
+	inMain          atomic.Bool
+	names           atomic.Int64
+}
+
+// sharedPlane is started by the first who asks.
+type sharedPlane struct {
+	once  sync.Once
+	plane *plane
+	err   error
 }
 
 // Main is the body of a TestMain: it runs the tests of a package that uses
@@ -38,8 +44,11 @@ func Main(m *testing.M) { os.Exit(Run(m.Run)) }
 func Run(tests func() int) (code int) {
 	shared.inMain.Store(true)
 	code = tests()
-	if shared.plane != nil {
-		if err := shared.plane.stop(); err != nil {
+	for _, s := range []*sharedPlane{&shared.alone, &shared.withNode} {
+		if s.plane == nil {
+			continue
+		}
+		if err := s.plane.stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "stop the tests' Kubernetes:", err)
 			code = 1
 		}
@@ -53,6 +62,8 @@ type Options struct {
 	// Private makes it the test's own: for tests that stop the API server or
 	// change what belongs to no namespace.
 	Private bool
+	// Node adds a node that runs pods: 20 s, root, and the machine's containerd.
+	Node bool
 }
 
 // Need skips t where the programs are not built: tests build nothing.
@@ -64,9 +75,12 @@ func Need(t testing.TB) {
 }
 
 // Start returns a cluster that is ready, with a fresh namespace, which is
-// deleted when the test ends. It skips as [Need] does.
+// deleted when the test ends. It skips as [Need] and [NeedNode] do.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
+	if o.Node {
+		NeedNode(t)
+	}
 	Need(t)
 	c := &Cluster{plane: planeFor(t, o)}
 	c.makeNamespace(t)
@@ -78,7 +92,7 @@ func planeFor(t testing.TB, o Options) *plane {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	if o.Private {
-		p, err := startPlane(ctx)
+		p, err := startPlane(ctx, o.Node)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,11 +106,15 @@ func planeFor(t testing.TB, o Options) *plane {
 	if !shared.inMain.Load() {
 		t.Fatal("a shared cluster of kubedev needs: func TestMain(m *testing.M) { kubedev.Main(m) }")
 	}
-	shared.once.Do(func() { shared.plane, shared.err = startPlane(ctx) })
-	if shared.err != nil {
-		t.Fatal(shared.err)
+	s := &shared.alone
+	if o.Node {
+		s = &shared.withNode
 	}
-	return shared.plane
+	s.once.Do(func() { s.plane, s.err = startPlane(ctx, o.Node) })
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	return s.plane
 }
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
