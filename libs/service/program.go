@@ -125,5 +125,9 @@ func conclude(cmd *cobra.Command, err error) int {
 		return 0
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", cmd.Name(), err)
+	var says interface{ ExitCode() int } // where scripts tell kinds of failure apart
+	if errors.As(err, &says) {
+		return says.ExitCode()
+	}
 	return 1
 }

@@ -22,12 +22,14 @@ func main() { os.Exit(service.Main(command(), os.Args[1:])) }
 
 func command() *cobra.Command {
 	p := sentinel.DefaultProcess()
-	cmd, _ := service.Program{
+	program := service.Program{
 		Name: "hyperfleet-sentinel", Short: "Decide what is due and publish events for it",
 		Declare:  p.Declare,
 		Validate: func() error { return p.Validate() },
 		Run:      func(ctx context.Context) error { return run(ctx, p) },
-	}.Command()
+	}
+	cmd, settings := program.Command()
+	cmd.AddCommand(sentinel.CoverageCommand(&p, program, settings))
 	return cmd
 }
 

@@ -20,6 +20,7 @@ type poll struct {
 	ctx, publishing context.Context
 	budget          int           // events that may still be published
 	slots           chan struct{} // one per event in flight
+	idle            chan due      // to a goroutine that has published before: its stack has grown
 	flying          sync.WaitGroup
 
 	complete  bool         // everything that is due was seen
@@ -37,6 +38,7 @@ func (p *poll) left() int64 { return p.found.Load() - p.confirmed.Load() }
 func (p *poll) run() error {
 	p.memory.beginPoll(time.Now())
 	err := p.walk()
+	close(p.idle)
 	p.flying.Wait()
 	if errors.Is(err, errFull) && !p.Metrics.unrecordable.Load() {
 		p.crowded, err = true, nil // the recording is only behind
@@ -131,10 +133,18 @@ func (p *poll) start(d due) error {
 		}
 		return err
 	}
-	p.flying.Add(1)
-	go func() {
-		defer func() { <-p.slots; p.flying.Done() }()
-		p.publish(d)
-	}()
+	select {
+	case p.idle <- d:
+	default:
+		p.flying.Go(func() { p.publishAll(d) })
+	}
 	return nil
+}
+
+// publishAll publishes d, and then what else it is given until the walk ends.
+func (p *poll) publishAll(d due) {
+	for more := true; more; d, more = <-p.idle {
+		p.publish(d)
+		<-p.slots
+	}
 }

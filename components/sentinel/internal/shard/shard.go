@@ -146,7 +146,7 @@ func (s *Shard) Ready(context.Context) error {
 // pollOnce polls and returns how long to wait before the next poll.
 func (s *Shard) pollOnce(ctx, publishing context.Context) time.Duration {
 	began := time.Now()
-	p := &poll{Shard: s, ctx: ctx, publishing: publishing, budget: s.budget(), slots: make(chan struct{}, maxOutstanding)}
+	p := &poll{Shard: s, ctx: ctx, publishing: publishing, budget: s.budget(), slots: make(chan struct{}, maxOutstanding), idle: make(chan due)}
 	err := p.run()
 	if ctx.Err() != nil {
 		return 0
