@@ -40,7 +40,7 @@ func NewCollectors(r prometheus.Registerer) (*Collectors, error) {
 		registry: r,
 		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hyperfleet_sentinel_resources_pending",
 			Help: "Resources that were due in the last poll and whose event is not published; " +
-				"at least that many where more than 100,000 are due or the API does not answer."}, labels),
+				"where the event budget leaves some, as the API's last coverage counts them; at least that many while the API does not answer."}, labels),
 		eventsCreated: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hyperfleet_sentinel_events_created_total",
 			Help: "Events that the broker confirmed."}, labels),
 		publishErrors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hyperfleet_sentinel_publish_errors_total",
