@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -62,7 +64,11 @@ type Adapter struct {
 	runner        Runner
 	registration  *registration
 	subscriptions []SubscriptionSpec
+	reached       *contact
 	deps          Deps
+
+	mu      sync.Mutex
+	brokers []broker.Checker // of the subscriptions, while Run runs
 }
 
 // New compiles the adapter's preconditions and puts it together. Its error
@@ -95,6 +101,7 @@ func New(cfg Config, deps Deps) (*Adapter, error) {
 		runner:        deps.Runner,
 		registration:  &registration{name: name, instance: instanceOf(a, cfg.Region), register: reached.register, log: deps.Log},
 		subscriptions: subscriptions(a, cfg.Concurrency),
+		reached:       reached,
 		deps:          deps,
 	}, nil
 }
@@ -156,6 +163,9 @@ func (a *Adapter) Subscriptions() []SubscriptionSpec { return a.subscriptions }
 // Run receives events and runs Jobs until ctx ends, then returns within 10
 // seconds. A Job that was cut off is run again by the next process.
 func (a *Adapter) Run(ctx context.Context) error {
+	a.mu.Lock()
+	a.brokers = nil
+	a.mu.Unlock()
 	var watched []*deadLetters
 	parts := []service.Part{
 		{Name: "jobs of " + a.name, Run: func(ctx context.Context) error { return a.runner.Run(ctx, a.name, a.handler) }},
@@ -166,8 +176,8 @@ func (a *Adapter) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("subscribe to %s: %w", s.Subscription, err)
 		}
-		if c, ok := sub.(broker.Checker); ok && a.deps.Health != nil {
-			a.deps.Health.Add("adapter "+a.name+": broker, "+s.Subscription, c.Check)
+		if c, ok := sub.(broker.Checker); ok {
+			a.watchBroker(s.Subscription, c)
 		}
 		parts = append(parts, service.Part{Name: "subscription " + s.Subscription, Run: func(ctx context.Context) error {
 			return sub.Receive(ctx, a.handler.Handle)
@@ -183,9 +193,32 @@ func (a *Adapter) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		defer a.deps.Registry.Unregister(watch)
 		watched = append(watched, watch)
 		parts = append(parts, service.Part{Name: "dead letters of " + s.Subscription, Run: watch.run})
 	}
 	a.registration.letters = func() fleet.DeadLetters { return total(watched) }
 	return service.Run(ctx, parts...)
+}
+
+// watchBroker has the connection of a subscription asked for.
+func (a *Adapter) watchBroker(subscription string, c broker.Checker) {
+	if a.deps.Health != nil {
+		a.deps.Health.Add("adapter "+a.name+": broker, "+subscription, c.Check)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.brokers = append(a.brokers, c)
+}
+
+// checkBroker says what is wrong with the connections to the broker.
+func (a *Adapter) checkBroker(ctx context.Context) error {
+	a.mu.Lock()
+	all := slices.Clone(a.brokers)
+	a.mu.Unlock()
+	var problems []error
+	for _, c := range all {
+		problems = append(problems, c.Check(ctx))
+	}
+	return errors.Join(problems...)
 }

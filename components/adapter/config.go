@@ -18,9 +18,10 @@ import (
 
 // Config is what an operator sets for the process of an adapter.
 type Config struct {
-	// ConfigFile is the YAML file of the AdapterConfig.
+	// ConfigFile is the YAML file of the AdapterConfig; "" = it is in Kubernetes.
 	ConfigFile string
-	// Name of the AdapterConfig in ConfigFile; needed when that has several.
+	// Name of the AdapterConfig in ConfigFile, where it is needed when that has
+	// several, or in Kubernetes.
 	Name string
 	// Adapter is used instead of ConfigFile.
 	Adapter *v1alpha1.AdapterConfig
@@ -49,15 +50,22 @@ func DefaultConfig() Config {
 	return Config{APITimeout: v1alpha1.DefaultAPITimeout, Region: "default", Namespace: "default", Concurrency: 16}
 }
 
-// Validate names every problem of c, those of its AdapterConfig included.
+// Operated says whether the AdapterConfig is in Kubernetes.
+func (c Config) Operated() bool { return c.Adapter == nil && c.ConfigFile == "" && c.Name != "" }
+
+// Validate names every problem of c, those of its AdapterConfig included unless
+// that is in Kubernetes.
 func (c Config) Validate() error {
+	if c.Operated() {
+		return errors.Join(c.problems()...)
+	}
 	a, invalid := c.resolve()
 	_, err := compile(a)
 	return errors.Join(invalid, err)
 }
 
-// resolve returns the AdapterConfig with everything set that it runs with.
-func (c Config) resolve() (v1alpha1.AdapterConfig, error) {
+// problems of what is set for the process.
+func (c Config) problems() []error {
 	var problems []error
 	if c.APITimeout <= 0 {
 		problems = append(problems, fmt.Errorf("API timeout %s: must be longer than 0", c.APITimeout))
@@ -73,6 +81,12 @@ func (c Config) resolve() (v1alpha1.AdapterConfig, error) {
 			problems = append(problems, err)
 		}
 	}
+	return problems
+}
+
+// resolve returns the AdapterConfig with everything set that it runs with.
+func (c Config) resolve() (v1alpha1.AdapterConfig, error) {
+	problems := c.problems()
 	written, err := c.load()
 	problems = append(problems, err)
 	if written == nil {
@@ -125,7 +139,7 @@ func (c Config) load() (*v1alpha1.AdapterConfig, error) {
 	case c.Adapter != nil:
 		return c.Adapter, nil
 	case c.ConfigFile == "":
-		return nil, errors.New("adapter: give a config file with an AdapterConfig")
+		return nil, errors.New("adapter: give the name of an AdapterConfig in Kubernetes, or a config file with one")
 	}
 	f, err := os.Open(c.ConfigFile)
 	if err != nil {

@@ -3,6 +3,10 @@ package adapter
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/service"
@@ -13,6 +17,7 @@ type Process struct {
 	Config
 	Brokers     broker.Settings
 	DataDir     string // of Jobs that are run without Kubernetes
+	Kubeconfig  string // "" = as kubectl finds it, or the pod's own account
 	AdminListen string
 	LogLevel    string
 	LogFormat   string
@@ -30,8 +35,8 @@ func DefaultProcess() Process {
 func (p *Process) Declare(s *service.Settings) {
 	f := s.Flags
 	s.FileFlag = "settings-file"
-	f.StringVar(&p.Name, "config", p.Name, "name of the AdapterConfig; needed where there are several")
-	f.StringVar(&p.ConfigFile, "config-file", p.ConfigFile, "YAML file with the AdapterConfig")
+	f.StringVar(&p.Name, "config", p.Name, "name of the AdapterConfig, in Kubernetes or in the config file; needed unless that has only one")
+	f.StringVar(&p.ConfigFile, "config-file", p.ConfigFile, "YAML file with the AdapterConfig, to run without Kubernetes")
 	f.StringVar(&p.Namespace, "namespace", p.Namespace, "namespace of the AdapterConfig; one from a file may leave its own out")
 	f.StringVar(&p.Region, "region", p.Region, "region or Kubernetes cluster that it runs in, as its registration says")
 	f.StringVar(&p.APIURL, "api-url", p.APIURL, "the API, for an AdapterConfig without hyperfleetAPI")
@@ -39,6 +44,7 @@ func (p *Process) Declare(s *service.Settings) {
 	f.StringVar(&p.TokenFile, "api-token-file", p.TokenFile, "file with the token for the API, read again when it changes")
 	f.IntVar(&p.Concurrency, "concurrency", p.Concurrency, "events handled at once")
 	f.StringVar(&p.DataDir, "data-dir", p.DataDir, "directory of the Jobs that are run without Kubernetes")
+	f.StringVar(&p.Kubeconfig, "kubeconfig", p.Kubeconfig, "how to reach Kubernetes; default: $KUBECONFIG, the user's own, or the pod's account")
 	f.StringVar(&p.AdminListen, "admin-listen", p.AdminListen, "address of /livez, /readyz and /metrics")
 	f.StringVar(&p.LogLevel, "log-level", p.LogLevel, "debug, info, warn or error")
 	f.StringVar(&p.LogFormat, "log-format", p.LogFormat, "json or text")
@@ -50,6 +56,43 @@ func (p *Process) Declare(s *service.Settings) {
 func (p Process) Validate() error {
 	_, err := service.NewLogger(nil, p.LogLevel, p.LogFormat)
 	return errors.Join(p.Config.Validate(), p.Brokers.Validate(), err)
+}
+
+// Work returns what the process does until the context of its run ends.
+// deps.Runner is not used.
+func (p Process) Work(deps Deps) (func(context.Context) error, error) {
+	if p.Operated() {
+		cluster, err := p.kubernetes()
+		if err != nil {
+			return nil, err
+		}
+		o, err := NewOperator(p.Config, cluster, deps)
+		if err != nil {
+			return nil, err
+		}
+		return o.Run, nil
+	}
+	runner, err := NewCommandRunner(p, deps.Log)
+	if err != nil {
+		return nil, err
+	}
+	deps.Runner = runner
+	a, err := New(p.Config, deps)
+	if err != nil {
+		return nil, err
+	}
+	return a.Run, nil
+}
+
+// kubernetes says how to reach it.
+func (p Process) kubernetes() (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = p.Kubeconfig
+	cluster, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find Kubernetes: %w", err)
+	}
+	return cluster, nil
 }
 
 // subscription is the spec in the broker's terms.

@@ -29,7 +29,7 @@ func command() *cobra.Command {
 		Run:      func(ctx context.Context) error { return run(ctx, p, brokers) },
 	}
 	cmd, settings := program.Command()
-	cmd.AddCommand(adapter.DLQCommand(&p, brokers, program, settings))
+	cmd.AddCommand(adapter.DLQCommand(&p, brokers, program, settings), adapter.CleanupCommand(&p, program, settings))
 	return cmd
 }
 
@@ -40,21 +40,17 @@ func run(ctx context.Context, p adapter.Process, brokers map[string]broker.Open)
 	if err != nil {
 		return err
 	}
-	runner, err := adapter.NewCommandRunner(p, log)
-	if err != nil {
-		return err
-	}
 	admin, err := new(net.ListenConfig).Listen(ctx, "tcp", p.AdminListen)
 	if err != nil {
 		return err
 	}
 	drivers := broker.NewDrivers(brokers, p.Brokers, broker.Deps{Log: log, Registry: registry})
-	a, err := adapter.New(p.Config, adapter.Deps{Log: log, Registry: registry, Health: health, Runner: runner,
+	work, err := p.Work(adapter.Deps{Log: log, Registry: registry, Health: health,
 		Subscriber: adapter.SubscriberFrom(drivers), DeadLetters: adapter.DeadLettersFrom(drivers)})
 	if err != nil {
 		return errors.Join(err, admin.Close())
 	}
-	return service.Run(ctx, service.Part{Name: "adapter", Run: a.Run}, service.Part{Name: "admin", Run: func(ctx context.Context) error {
+	return service.Run(ctx, service.Part{Name: "adapter", Run: work}, service.Part{Name: "admin", Run: func(ctx context.Context) error {
 		return service.Serve(ctx, admin, service.AdminHandler(health, registry), log)
 	}})
 }

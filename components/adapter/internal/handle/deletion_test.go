@@ -6,6 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/hyperfleet/hyperfleet/components/adapter/internal/jobspec"
+	"github.com/hyperfleet/hyperfleet/libs/apis/v1alpha1"
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -117,5 +119,62 @@ func TestPools(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestDeletionWithAJobOfItsOwn(t *testing.T) {
+	self := known("dns", true, both, "validation")
+	const name = jobName + "-d"
+	for _, tc := range []struct {
+		name    string
+		world   world
+		reports []string
+		jobs    []string
+	}{
+		{"it runs once nobody builds on what it undoes", world{known: []fleet.Adapter{self}}, []string{"Running a1: job " + name}, []string{name}},
+		{"it waits for those who do", world{known: []fleet.Adapter{self, known("hypershift", true, both, "dns")}}, []string{"Pending a1: deletion waits for hypershift"}, nil},
+		{"it waits until the pods of older Jobs are gone", world{running: true, known: []fleet.Adapter{self}}, []string{"Pending a1: deletion waits for a job that is being cancelled"}, nil},
+		{"one that has begun is seen through", world{own: &fleet.AdapterStatus{Phase: "Running", Attempt: 1}}, []string{"Running a1: job " + name}, []string{name}},
+		{"one that failed is tried again", world{known: []fleet.Adapter{self}, own: &fleet.AdapterStatus{Phase: "Running", Attempt: 1, RetryAt: new(fleet.At(eventTime))}},
+			[]string{"Running a2: job " + jobName + "-r2-d"}, []string{jobName + "-r2-d"}},
+		{"one that is Complete is left alone", world{own: &fleet.AdapterStatus{Phase: "Complete", Attempt: 1}}, nil, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := tc.world
+			w.deleted = true
+			h, _ := handlerOf(t, &w, func(s *v1alpha1.AdapterConfigSpec) {
+				s.Deletion = &v1alpha1.Deletion{JobTemplate: v1alpha1.JobTemplate{Image: "undo-dns"}}
+			})
+			if got := h.Handle(t.Context(), delivery(t)); got.Kind != broker.Acked {
+				t.Errorf("outcome %+v", got)
+			}
+			if diff := cmp.Diff(tc.reports, w.phases(), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("reports (-want +got):\n%s", diff)
+			}
+			var jobs []string
+			for _, j := range w.jobs {
+				jobs = append(jobs, j.Name)
+				if j.Template.Image != "undo-dns" || j.Identity.Mode != jobspec.ModeDelete {
+					t.Errorf("the job is %+v", j)
+				}
+			}
+			if diff := cmp.Diff(tc.jobs, jobs, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("jobs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestANewGenerationCancelsOlderJobsBeforeItsOwnMayStart(t *testing.T) {
+	w := world{} // validation is not Complete yet
+	h, _ := handler(t, &w)
+	h.Handle(t.Context(), delivery(t))
+	if diff := cmp.Diff([]string{"dns clusters " + id + " before 2"}, w.cancelled); diff != "" {
+		t.Errorf("cancelled (-want +got):\n%s", diff)
+	}
+	w = world{own: &fleet.AdapterStatus{Phase: "Pending", Attempt: 1}} // it was seen before
+	h.Handle(t.Context(), delivery(t))
+	if len(w.cancelled) > 0 {
+		t.Errorf("cancelled again: %v", w.cancelled)
 	}
 }

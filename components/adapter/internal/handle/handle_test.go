@@ -119,6 +119,12 @@ func (w *world) phases() []string {
 
 func handler(t *testing.T, w *world) (*handle.Handler, *prometheus.Registry) {
 	t.Helper()
+	return handlerOf(t, w, func(*v1alpha1.AdapterConfigSpec) {})
+}
+
+// handlerOf is the handler of a configuration that change has changed.
+func handlerOf(t *testing.T, w *world, change func(*v1alpha1.AdapterConfigSpec)) (*handle.Handler, *prometheus.Registry) {
+	t.Helper()
 	cfg := v1alpha1.AdapterConfig{
 		ObjectMeta: metav1.ObjectMeta{Name: "dns-adapter"},
 		Spec: v1alpha1.AdapterConfigSpec{
@@ -126,7 +132,9 @@ func handler(t *testing.T, w *world) (*handle.Handler, *prometheus.Registry) {
 			HyperfleetAPI: &v1alpha1.HyperfleetAPI{URL: "http://hyperfleet-api:8080"},
 			JobTemplate:   v1alpha1.JobTemplate{Image: "dns-job"},
 		},
-	}.Defaults()
+	}
+	change(&cfg.Spec)
+	cfg = cfg.Defaults()
 	chain, err := precondition.Compile([]string{"validation"}, []string{"cluster", "nodepool"}, []string{"cluster.status.phase != 'Ready'"}, func(int) string { return "" })
 	if err != nil {
 		t.Fatal(err)
@@ -197,6 +205,17 @@ func TestHandle(t *testing.T) {
 		{"an intent that is not stored creates nothing", world{dns: "Complete", report: on("Running", fleet.Unavailable)}, broker.Paused, []string{intent}, nil},
 		{"an intent that is refused puts the event off", world{dns: "Complete", report: on("Running", fleet.Invalid)}, broker.Retried, []string{intent}, nil},
 		{"a runner that is away pauses", world{dns: "Complete", ensure: errors.New("disk full")}, broker.Paused, []string{intent}, []string{jobName}},
+		{"a runner that throttles pauses", world{dns: "Complete", ensure: jobspec.ErrThrottled}, broker.Paused, []string{intent}, []string{jobName}},
+		{"one of the same name that is leaving is waited for", world{dns: "Complete", ensure: jobspec.ErrLeaving}, broker.Acked, []string{intent}, []string{jobName}},
+		{"a Job that cannot be fails", world{dns: "Complete", ensure: fmt.Errorf("%w: x", jobspec.ErrInvalid)}, broker.Acked,
+			[]string{intent, "Failed a1: the job is invalid: x"}, []string{jobName}},
+		{"a Job that is forbidden is told, and tried again", world{dns: "Complete", ensure: fmt.Errorf("%w: x", jobspec.ErrForbidden)}, broker.Acked,
+			[]string{intent, "Running a1: no job yet, next try in 1m0s: the job is forbidden: x retry 1m0s"}, []string{jobName}},
+		{"a quota that is used up is told, and tried again", world{dns: "Complete", ensure: fmt.Errorf("%w: x", jobspec.ErrQuota)}, broker.Acked,
+			[]string{intent, "Running a1: no job yet, next try in 1m0s: the quota is used up: x retry 1m0s"}, []string{jobName}},
+		{"a namespace that is gone is told, and tried again", world{dns: "Complete", ensure: fmt.Errorf("%w: x", jobspec.ErrNamespace)}, broker.Acked,
+			[]string{intent, "Running a1: no job yet, next try in 1m0s: the namespace is gone: x retry 1m0s"}, []string{jobName}},
+		{"older Jobs that cannot be asked for pause", world{cancel: errors.New("away")}, broker.Paused, nil, nil},
 		{"a name that is taken fails", world{dns: "Complete", ensure: fmt.Errorf("%w: x", jobspec.ErrForeign)}, broker.Acked,
 			[]string{intent, "Failed a1: the job's name is taken by something else: x"}, []string{jobName}},
 		{"Complete is acknowledged", world{dns: "Complete", own: &fleet.AdapterStatus{Phase: "Complete", Attempt: 1}}, broker.Acked, nil, nil},

@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,7 +18,8 @@ type Metrics struct {
 	reported prometheus.Gauge
 }
 
-// NewMetrics registers the metrics of the named adapter. inFlight counts its Jobs.
+// NewMetrics registers the metrics of the named adapter, unless that was done
+// before. inFlight counts its Jobs.
 func NewMetrics(r prometheus.Registerer, adapter string, inFlight func() int) (*Metrics, error) {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "hyperfleet_adapter_" + name, Help: help})
@@ -44,14 +46,29 @@ func NewMetrics(r prometheus.Registerer, adapter string, inFlight func() int) (*
 	for _, result := range []string{"succeeded", "failed"} { // an alert needs both from the start
 		m.duration.WithLabelValues(result)
 	}
-	flight := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	var flight prometheus.Collector = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "hyperfleet_adapter_jobs_in_flight", Help: "Jobs whose end is not stored yet.",
 	}, func() float64 { return float64(inFlight()) })
 	r = prometheus.WrapRegistererWith(prometheus.Labels{"adapter": adapter}, r)
-	for _, c := range []prometheus.Collector{m.consumed, m.created, m.unmet, m.retries, m.refused, m.duration, m.reported, flight} {
-		if err := r.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics of adapter %s: %w", adapter, err)
-		}
+	if err := errors.Join(keep(r, &m.consumed), keep(r, &m.created), keep(r, &m.unmet), keep(r, &m.retries),
+		keep(r, &m.refused), keep(r, &m.duration), keep(r, &m.reported), keep(r, &flight)); err != nil {
+		return nil, fmt.Errorf("register metrics of adapter %s: %w", adapter, err)
 	}
 	return m, nil
+}
+
+// keep registers a metric, or takes the one that an earlier configuration of the
+// adapter has registered: it counts on.
+func keep[C prometheus.Collector](r prometheus.Registerer, c *C) error {
+	err := r.Register(*c)
+	var already prometheus.AlreadyRegisteredError
+	if errors.As(err, &already) {
+		was, ok := already.ExistingCollector.(C)
+		if !ok {
+			return err
+		}
+		*c = was
+		return nil
+	}
+	return err
 }

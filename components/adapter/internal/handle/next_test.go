@@ -47,3 +47,34 @@ func TestNext(t *testing.T) {
 		})
 	}
 }
+
+func TestNextChecksWhatWasDone(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	done, looked := fleet.At(at.Add(-time.Hour)), fleet.At(at.Add(-time.Minute))
+	for _, tc := range []struct {
+		name     string
+		checked  *fleet.Time
+		every    time.Duration
+		deleting bool
+		want     step
+		moment   int64
+	}{
+		{"not without a time for it", nil, 0, false, rest, 0},
+		{"not before its time", nil, time.Hour + time.Second, false, rest, 0},
+		{"from its time on", nil, time.Hour, false, check, done.Unix()},
+		{"and again after the last check", &looked, time.Minute, false, check, looked.Unix()},
+		{"but not before that", &looked, time.Hour, false, rest, 0},
+		{"not while it is deleted", nil, time.Hour, true, rest, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := fleet.Resource{Generation: 2, Status: fleet.Status{Adapters: []fleet.AdapterStatus{{AdapterName: "dns", ObservedGeneration: 2,
+				Phase: fleet.ReportComplete, Attempt: 3, LastTransitionTime: done, CheckedAt: tc.checked}}}}
+			if tc.deleting {
+				r.DeletionAt = &looked
+			}
+			if got, want := next(r, "dns", rules{3, tc.every}, at), (plan{tc.want, 3, 0, tc.moment}); got != want {
+				t.Errorf("%+v, want %+v", got, want)
+			}
+		})
+	}
+}
