@@ -9,7 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -18,7 +18,7 @@ const countEvery = 30 * time.Second
 
 // counter is what the metrics ask the store.
 type counter interface {
-	CountByPhase(ctx context.Context, t fleet.TypeInfo, stuckAfter time.Duration) (map[fleet.Phase]postgres.Count, error)
+	CountByPhase(ctx context.Context, t fleet.TypeInfo, stuckAfter time.Duration) (map[fleet.Phase]schedule.Count, error)
 	Version(ctx context.Context) (int64, error)
 	Stats() map[string]sql.DBStats
 }

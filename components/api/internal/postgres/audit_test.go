@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/audit"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -29,7 +29,7 @@ func TestWhatAnAdminWritesInAWorkloadsPlaceIsNoted(t *testing.T) {
 	}
 	notes := func() []string {
 		var out []string
-		if _, err := s.Audit(t.Context(), all, AuditQuery{}, func(e fleet.AuditEntry) error {
+		if _, err := s.Audit(t.Context(), all, audit.Query{}, func(e fleet.AuditEntry) error {
 			out = append(out, e.Principal+" "+string(e.Action)+" "+e.ResourceType+" "+e.Name)
 			return nil
 		}); err != nil {
@@ -37,12 +37,12 @@ func TestWhatAnAdminWritesInAWorkloadsPlaceIsNoted(t *testing.T) {
 		}
 		return out
 	}
-	write(NewContext(t.Context(), Author{Principal: "workload"}), "h")
+	write(audit.NewContext(t.Context(), audit.Author{Principal: "workload"}), "h")
 	if diff := cmp.Diff([]string{" create clusters a"}, notes()); diff != "" {
 		t.Errorf("of workloads (-want +got):\n%s", diff)
 	}
-	write(NewContext(t.Context(), Author{Principal: "me", Admin: true}), "h")
-	write(NewContext(t.Context(), Author{Principal: "other", Admin: true}), "another") // who is refused the shard
+	write(audit.NewContext(t.Context(), audit.Author{Principal: "me", Admin: true}), "h")
+	write(audit.NewContext(t.Context(), audit.Author{Principal: "other", Admin: true}), "another") // who is refused the shard
 	if diff := cmp.Diff([]string{
 		"other update adapters dns", "other report clusters a", "other report clusters a",
 		"me update shards one", "me update adapters dns", "me report clusters a", "me report clusters a", " create clusters a",

@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -71,7 +72,7 @@ const benchDue = 2000
 // which benchDue resources of one region have been silent for some minutes.
 func populate(b *testing.B, s *Store, rows int) {
 	b.Helper()
-	conn, err := s.db.Connx(b.Context())
+	conn, err := s.db.DB.Connx(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -112,19 +113,19 @@ func measure(b *testing.B, s *Store) (bare, due, none cost) {
 	const bareSQL = `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)
 		SELECT id, generation, phase, transitioned_at, wakes FROM schedule
 		WHERE shard_key = $1 AND ready = $2 AND base <= $3 ORDER BY base, id LIMIT $4`
-	at, err := s.clock(b.Context())
+	at, err := s.db.Clock(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
 	for range 7 {
 		var out string
-		if err := s.due.GetContext(b.Context(), &out, bareSQL, "region-1", false, at.Add(-half.NotReady), benchDue+1); err != nil {
+		if err := s.due.DB.GetContext(b.Context(), &out, bareSQL, "region-1", false, at.Add(-half.NotReady), benchDue+1); err != nil {
 			b.Fatal(err)
 		}
 		bare = least(b, bare, out)
-		_, out = explain(b, s, DueQuery{Selector: selector, Backoff: half, Woken: true, Expired: true}, benchDue+1)
+		_, out = explain(b, s, schedule.Query{Selector: selector, Backoff: half, Woken: true, Expired: true}, benchDue+1)
 		due = least(b, due, out)
-		_, out = explain(b, s, DueQuery{Selector: selector, Backoff: day, Woken: true, Expired: true}, benchDue+1)
+		_, out = explain(b, s, schedule.Query{Selector: selector, Backoff: day, Woken: true, Expired: true}, benchDue+1)
 		none = least(b, none, out)
 	}
 	return bare, due, none

@@ -90,7 +90,7 @@ func newBench(b *testing.B) *bench {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = x.store.Close() })
-	x.db = x.store.db
+	x.db = x.store.db.DB
 	if err := x.db.SelectContext(b.Context(), &x.ids, `SELECT id FROM clusters TABLESAMPLE SYSTEM (5) LIMIT 20000`); err != nil {
 		b.Fatal(err)
 	}

@@ -14,9 +14,11 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/labels"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/page"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // pgbenchScript is the transaction of one report, one commit each.
@@ -42,7 +44,7 @@ func (x *bench) pgbench() float64 {
 		x.Fatal(err)
 	}
 	const fill = `INSERT INTO bench_ids SELECT n - 1, id FROM unnest($1::uuid[]) WITH ORDINALITY AS t (id, n) ON CONFLICT DO NOTHING`
-	if _, err := x.db.ExecContext(x.Context(), fill, stringArray(x.ids)); err != nil {
+	if _, err := x.db.ExecContext(x.Context(), fill, database.StringArray(x.ids)); err != nil {
 		x.Fatal(err)
 	}
 	seconds := int(benchTime(x.B, "BENCH_TURN", 5*time.Second).Seconds())
@@ -94,7 +96,7 @@ func (x *bench) dueFor(d time.Duration) (p99, p50 float64) {
 	if err != nil {
 		x.Fatal(err)
 	}
-	q := DueQuery{Selector: selector, Backoff: fleet.Backoff{NotReady: 30 * time.Minute, Ready: 30 * time.Minute}, Limit: MaxLimit}
+	q := schedule.Query{Selector: selector, Backoff: fleet.Backoff{NotReady: 30 * time.Minute, Ready: 30 * time.Minute}, Limit: page.MaxLimit}
 	var took []float64
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

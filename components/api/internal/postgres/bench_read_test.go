@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
 )
 
@@ -33,13 +35,13 @@ func (x *bench) benchGet(table io.Writer) {
 // bare runs the least that can do what the API does.
 func (x *bench) bare() *process {
 	x.Helper()
-	names, _ := of(clusters)
+	names, _ := database.TablesFor(clusters)
 	listen := freeAddress(x)
-	return x.run("./testdata/bare", listen, nil, "LISTEN="+listen, "BARE_SQL="+names.sql(getSQL),
-		"BARE_LOCK="+names.sql(lockManySQL), "BARE_LATEST="+names.sql(latestManySQL), "BARE_SAVE="+names.sql(saveManySQL))
+	return x.run("./testdata/bare", listen, nil, "LISTEN="+listen, "BARE_SQL="+names.SQL(resource.GetSQL),
+		"BARE_LOCK="+names.SQL(lockManySQL), "BARE_LATEST="+names.SQL(latestManySQL), "BARE_SAVE="+names.SQL(saveManySQL))
 }
 
-// benchList walks the whole fleet once, against COPY of the same columns.
+// benchList walks the whole fleet once, against COPY of the same resource.Columns.
 func (x *bench) benchList(table io.Writer) {
 	before := x.api.memory(x.B)
 	most, pages := before, 0
@@ -70,7 +72,7 @@ func (x *bench) benchList(table io.Writer) {
 	copied := turns(func() float64 {
 		begun := time.Now()
 		// lib/pq reads no COPY TO; psql does, and its writing to nowhere costs nothing.
-		cmd := exec.CommandContext(x.Context(), x.program("psql"), x.url, "-qc", `\copy (SELECT `+columns+` FROM clusters ORDER BY id) TO '/dev/null'`)
+		cmd := exec.CommandContext(x.Context(), x.program("psql"), x.url, "-qc", `\copy (SELECT `+resource.Columns+` FROM clusters ORDER BY id) TO '/dev/null'`)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			x.Fatalf("copy: %v\n%s", err, out)
 		}
@@ -107,7 +109,7 @@ func (x *bench) benchLabels(table io.Writer) {
 		{"canary", `labels ? 'canary'`},
 		{"env notin (dev)", `labels->>'env' IS DISTINCT FROM 'dev'`},
 	} {
-		text := `SELECT ` + columns + ` FROM clusters WHERE deleted_at IS NULL AND ` + q.best + ` ORDER BY id LIMIT 1001`
+		text := `SELECT ` + resource.Columns + ` FROM clusters WHERE deleted_at IS NULL AND ` + q.best + ` ORDER BY id LIMIT 1001`
 		path := x.api.url + "/v1/clusters?limit=1000&labelSelector=" + url.QueryEscape(q.selector)
 		r := turns(
 			func() float64 { return x.average(func() { x.drain(path) }) },

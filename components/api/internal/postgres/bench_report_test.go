@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/lib/pq"
 )
 
@@ -78,10 +79,10 @@ func (x *bench) postReport(base string, w int, n int64) *http.Request {
 // directGroups stores what the API's groups store, with nothing to decide and
 // nobody to answer.
 func (x *bench) directGroups(size int) float64 {
-	names, _ := of(clusters)
+	names, _ := database.TablesFor(clusters)
 	var texts []*sql.Stmt
 	for _, text := range []string{lockManySQL, latestManySQL, saveManySQL} {
-		stmt, err := x.db.PrepareContext(x.Context(), names.sql(text))
+		stmt, err := x.db.PrepareContext(x.Context(), names.SQL(text))
 		if err != nil {
 			x.Fatal(err)
 		}
@@ -96,7 +97,7 @@ func (x *bench) directGroups(size int) float64 {
 		group.Go(func() {
 			for i := 0; time.Since(begun) < turn; i++ {
 				// A report that the API was at when its turn ended may still hold a row.
-				if err := again(x.Context(), func(context.Context) error { return x.directGroup(texts, size, flight, i) }); err != nil {
+				if err := database.Again(x.Context(), func(context.Context) error { return x.directGroup(texts, size, flight, i) }); err != nil {
 					x.Error(err)
 					return
 				}
@@ -114,7 +115,7 @@ func (x *bench) directGroup(texts []*sql.Stmt, size, flight, i int) error {
 	entries, changes := make([]newEntry, size), make([]newChange, size)
 	half := len(x.ids) / maxFlights
 	for j := range size {
-		id, err := newID(at)
+		id, err := database.NewID(at)
 		if err != nil {
 			return err
 		}
@@ -133,7 +134,7 @@ func (x *bench) directGroup(texts []*sql.Stmt, size, flight, i int) error {
 		return err
 	}
 	defer tx.Rollback() // after Commit it does nothing
-	for k, args := range [][]any{{ids}, {places, ids, adapters, words, data}, {mustJSON(entries), `[]`, mustJSON(changes), maxID, 16}} {
+	for k, args := range [][]any{{ids}, {places, ids, adapters, words, data}, {database.JSON(entries), `[]`, database.JSON(changes), database.MaxID, 16}} {
 		if err := drop(tx.StmtContext(x.Context(), texts[k]).QueryContext(x.Context(), args...)); err != nil { //nolint:sqlclosecheck // closed with the transaction
 			return err
 		}

@@ -5,7 +5,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -14,9 +15,9 @@ import (
 func TestNoStatementKeepsASnapshotForLong(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	for _, from := range []*statements{s.statements, s.dueQueries} {
+	for _, from := range []*database.Pool{s.db, s.due} {
 		var most []string
-		if err := from.read(t.Context(), &most, `SHOW statement_timeout`); err != nil || most[0] != "10s" {
+		if err := from.Read(t.Context(), &most, `SHOW statement_timeout`); err != nil || most[0] != "10s" {
 			t.Errorf("a statement may last %v: %v", most, err)
 		}
 	}
@@ -33,7 +34,7 @@ func TestWhatIsSilentAndNotReadyCountsAsStuck(t *testing.T) {
 		`UPDATE schedule SET base = 'infinity' FROM clusters c WHERE c.id = schedule.id AND c.name = 'paused'`,
 		`UPDATE schedule SET ready = true, phase = 'Ready' FROM clusters c WHERE c.id = schedule.id AND c.name = 'ready'`,
 	} {
-		if _, err := s.db.ExecContext(t.Context(), text); err != nil {
+		if _, err := s.db.DB.ExecContext(t.Context(), text); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,7 +42,7 @@ func TestWhatIsSilentAndNotReadyCountsAsStuck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[fleet.Phase]Count{fleet.Pending: {All: 3, Stuck: 1}, fleet.Provisioning: {}, fleet.Ready: {All: 1}, fleet.Failed: {}, fleet.Deleting: {}}
+	want := map[fleet.Phase]schedule.Count{fleet.Pending: {All: 3, Stuck: 1}, fleet.Provisioning: {}, fleet.Ready: {All: 1}, fleet.Failed: {}, fleet.Deleting: {}}
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
@@ -51,7 +52,7 @@ func TestCountingReadsTheCoveringIndexAlone(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	fill(t, s, 20_000, `VACUUM ANALYZE schedule`)
-	plan, out := explainText(t, s, countSQL, micros(time.Hour))
+	plan, out := explainText(t, s, schedule.CountSQL, schedule.Micros(time.Hour))
 	plan.walk(func(n node) {
 		if n.Table != "" && (n.Type != "Index Only Scan" || n.Fetch > 0) {
 			t.Errorf("%s on %s, %d rows fetched:\n%s", n.Type, n.Table, n.Fetch, out)

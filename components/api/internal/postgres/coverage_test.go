@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
-	gocmp "github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/labels"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/registry"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // shardSelectors are drawn from; some leave gaps, some overlap, some match nothing.
@@ -35,11 +36,11 @@ func TestCoverageIsWhatKubernetesSays(t *testing.T) {
 			w.create()
 			m := w.resources[len(w.resources)-1]
 			if w.r.IntN(3) > 0 { // else woken
-				if _, err := w.s.db.ExecContext(t.Context(), `UPDATE schedule SET wake_at = NULL, ready = $2 WHERE id = $1`, m.id, w.r.IntN(2) == 0); err != nil {
+				if _, err := w.s.db.DB.ExecContext(t.Context(), `UPDATE schedule SET wake_at = NULL, ready = $2 WHERE id = $1`, m.id, w.r.IntN(2) == 0); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if _, err := w.s.db.ExecContext(t.Context(), `UPDATE schedule SET base = least(base, now()) - $2 * interval '1 hour',
+			if _, err := w.s.db.DB.ExecContext(t.Context(), `UPDATE schedule SET base = least(base, now()) - $2 * interval '1 hour',
 				labels = labels || jsonb_build_object('size', $3::text) WHERE id = $1`, m.id, w.r.IntN(6), fmt.Sprint(w.r.IntN(6))); err != nil {
 				t.Fatal(err)
 			}
@@ -64,11 +65,11 @@ func TestCoverageIsWhatKubernetesSays(t *testing.T) {
 func (w *world) divide() fleet.Coverage {
 	w.t.Helper()
 	for _, table := range []string{"shards", "coverage"} {
-		if _, err := w.s.db.ExecContext(w.t.Context(), `DELETE FROM `+table); err != nil {
+		if _, err := w.s.db.DB.ExecContext(w.t.Context(), `DELETE FROM `+table); err != nil {
 			w.t.Fatal(err)
 		}
 	}
-	live := map[string]NewShard{}
+	live := map[string]registry.NewShard{}
 	for i := range 1 + w.r.IntN(6) {
 		n := newShard("a", pickOne(w.r, shardSelectors))
 		n.Backoff = w.backoff()
@@ -92,7 +93,7 @@ func (w *world) divide() fleet.Coverage {
 	return got
 }
 
-func (w *world) brute(live map[string]NewShard, now time.Time) fleet.Coverage {
+func (w *world) brute(live map[string]registry.NewShard, now time.Time) fleet.Coverage {
 	w.t.Helper()
 	out := fleet.Coverage{Kind: "Coverage", ResourceType: fleet.Clusters, Uncovered: fleet.Found{IDs: []string{}}, Overlapping: fleet.Found{IDs: []string{}},
 		Shards: []fleet.ShardCoverage{}, AsOf: fleet.At(now), Total: int64(len(w.resources))}
@@ -148,7 +149,7 @@ func (w *world) brute(live map[string]NewShard, now time.Time) fleet.Coverage {
 func (w *world) labelsOf(id string) labels.Set {
 	w.t.Helper()
 	var text []byte
-	if err := w.s.db.GetContext(w.t.Context(), &text, `SELECT labels FROM schedule WHERE id = $1`, id); err != nil {
+	if err := w.s.db.DB.GetContext(w.t.Context(), &text, `SELECT labels FROM schedule WHERE id = $1`, id); err != nil {
 		w.t.Fatal(err)
 	}
 	return unmarshal[labels.Set](w.t, text)
@@ -168,7 +169,7 @@ func TestCoverageTellsTheFirstIDs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []string
-	if err := s.db.SelectContext(t.Context(), &want, `SELECT id FROM schedule WHERE shard_key <> 'region-1' ORDER BY id LIMIT 100`); err != nil {
+	if err := s.db.DB.SelectContext(t.Context(), &want, `SELECT id FROM schedule WHERE shard_key <> 'region-1' ORDER BY id LIMIT 100`); err != nil {
 		t.Fatal(err)
 	}
 	if diff := gocmp.Diff(want, got.Uncovered.IDs); diff != "" || got.Uncovered.Count+got.Overlapping.Count != 250 || got.Total != 250 {
@@ -180,7 +181,7 @@ func TestCoverageTellsTheFirstIDs(t *testing.T) {
 func TestCoverageIsComputedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	other := openWith(t, Config{URL: s.origin.url})
+	other := openWith(t, Config{URL: s.From.URL})
 	first, err := s.Coverage(t.Context(), clusters)
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +191,7 @@ func TestCoverageIsComputedOnceAMinute(t *testing.T) {
 	if err != nil || !gocmp.Equal(first, again) {
 		t.Errorf("%+v, then %+v, %v", first, again, err)
 	}
-	if _, err := s.db.ExecContext(t.Context(), `UPDATE coverage SET as_of = as_of - interval '60 seconds'`); err != nil {
+	if _, err := s.db.DB.ExecContext(t.Context(), `UPDATE coverage SET as_of = as_of - interval '60 seconds'`); err != nil {
 		t.Fatal(err)
 	}
 	if last, ok, err := other.LastCoverage(t.Context(), clusters); err != nil || !ok || last.AsOf != first.AsOf {
@@ -206,14 +207,14 @@ func TestCoverageIsComputedOnceAMinute(t *testing.T) {
 func TestWhoWaitsForACoverageMayLeave(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	done, err := s.turn(t.Context()) // one that takes long
+	done, err := s.Turn(t.Context()) // one that takes long
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, leave := context.WithCancel(t.Context())
 	told := make(chan error)
 	go func() {
-		_, err := s.turn(ctx)
+		_, err := s.Turn(ctx)
 		told <- err
 	}()
 	leave()

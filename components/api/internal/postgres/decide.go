@@ -4,6 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/rollup"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -28,18 +31,10 @@ type entry struct {
 	folds bool // it repeats the previous one
 }
 
-// outcome is what a resource becomes: writes, as data.
-type outcome struct {
-	status fleet.Status
-	worked bool // a report says more than Pending
-	plan   plan
-	over   bool // its deletion is over
-}
-
 // verdict is what becomes of a report: writes, as data.
 type verdict struct {
 	entry
-	*outcome // nil where the report is on an older generation and changes nothing else
+	*resource.Outcome // nil where the report is on an older generation and changes nothing else
 }
 
 // decide judges a report on a resource. It is pure: in is the resource under
@@ -51,26 +46,21 @@ func decide(in rollup.Input, prev previous, n fleet.NewReport) (verdict, error) 
 	if err != nil || e.ObservedGeneration < in.Generation {
 		return verdict{entry: e}, err
 	}
-	var wakes []wake
+	var wakes []schedule.Wake
 	if e.RetryAt != nil {
-		wakes = append(wakes, wake{e.RetryAt.Time, fleet.Retry})
+		wakes = append(wakes, schedule.Wake{At: e.RetryAt.Time, Why: fleet.Retry})
 	}
 	if e.folds {
 		e.fold(prev)
 	}
 	in.Adapters, in.Reported = withReport(in.Adapters, e.Report), true
-	o := conclude(in)
-	if e.Phase == fleet.ReportComplete && prev.phase != fleet.ReportComplete && o.status.Phase != fleet.Ready {
-		wakes = append(wakes, wake{in.Now.Time, fleet.AdapterCompleted})
+	o := resource.Conclude(in)
+	if e.Phase == fleet.ReportComplete && prev.phase != fleet.ReportComplete && o.Status.Phase != fleet.Ready {
+		wakes = append(wakes, schedule.Wake{At: in.Now.Time, Why: fleet.AdapterCompleted})
 	}
-	o.worked = e.Phase != fleet.ReportPending
-	o.plan = plan{base: &in.Now.Time, wakes: wakes}
+	o.Worked = e.Phase != fleet.ReportPending
+	o.Plan = schedule.Plan{Base: &in.Now.Time, Wakes: wakes}
 	return verdict{e, &o}, nil
-}
-
-// conclude is what a resource becomes where nothing wakes it.
-func conclude(in rollup.Input) outcome {
-	return outcome{status: rollup.Status(in), over: rollup.Over(in)}
 }
 
 // fold keeps of the previous report what a repetition leaves out.
@@ -101,7 +91,7 @@ func judge(current int64, prev previous, n fleet.NewReport, now time.Time) (entr
 		}
 	}
 	if n.AttemptBase > e.Attempt {
-		return e, invalid("/attempt_base", "%d is beyond attempt %d, which the report is about", n.AttemptBase, e.Attempt)
+		return e, database.Invalid("/attempt_base", "%d is beyond attempt %d, which the report is about", n.AttemptBase, e.Attempt)
 	}
 	if n.LastTransitionTime != nil && !n.LastTransitionTime.IsZero() {
 		e.LastTransitionTime = *n.LastTransitionTime
@@ -109,7 +99,7 @@ func judge(current int64, prev previous, n fleet.NewReport, now time.Time) (entr
 	if n.RetryAfter != "" {
 		d, err := time.ParseDuration(n.RetryAfter)
 		if err != nil || d < 0 || d > fleet.MaxRetryAfter {
-			return e, invalid("/retry_after", "%q is not a duration such as 90s, or is negative or longer than %s", n.RetryAfter, fleet.MaxRetryAfter)
+			return e, database.Invalid("/retry_after", "%q is not a duration such as 90s, or is negative or longer than %s", n.RetryAfter, fleet.MaxRetryAfter)
 		}
 		at := fleet.At(now.Add(d))
 		e.RetryAt = &at
@@ -125,7 +115,7 @@ func judge(current int64, prev previous, n fleet.NewReport, now time.Time) (entr
 func (e *entry) refuse(current int64, prev previous) error {
 	switch {
 	case e.ObservedGeneration > current:
-		return invalid("/observed_generation", "%d does not exist yet; the current generation is %d", e.ObservedGeneration, current)
+		return database.Invalid("/observed_generation", "%d does not exist yet; the current generation is %d", e.ObservedGeneration, current)
 	case e.ObservedGeneration < current && e.Phase == fleet.ReportRunning:
 		return fleet.Errorf(fleet.StaleGeneration, "generation %d is over; the current one is %d", e.ObservedGeneration, current)
 	case e.Attempt < prev.attempt:

@@ -10,8 +10,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/pgdev"
 )
 
 // on is a test's view of one resource.
@@ -29,7 +34,7 @@ func cluster(t testing.TB, s *Store, name string) on {
 
 func (o on) pool(name string) on {
 	o.Helper()
-	r, err := o.s.CreateIn(o.Context(), pools, all, o.id, fleet.NewResource{Name: name}, Once{})
+	r, err := o.s.CreateIn(o.Context(), pools, all, o.id, fleet.NewResource{Name: name}, once.Request{})
 	if err != nil {
 		o.Fatal(err)
 	}
@@ -50,22 +55,22 @@ func (o on) report(adapter string, phase fleet.ReportPhase) {
 
 func (o on) delete(force bool) fleet.Resource {
 	o.Helper()
-	r, err := o.s.Delete(o.Context(), o.t, all, o.id, Removal{Force: force})
+	r, err := o.s.Delete(o.Context(), o.t, all, o.id, desired.Removal{Force: force})
 	if err != nil {
 		o.Fatal(err)
 	}
 	return r
 }
 
-func (o on) patch(change func(*Desired)) (fleet.Resource, error) {
-	return o.s.Patch(o.Context(), o.t, all, o.id, func(r fleet.Resource) (Desired, error) {
-		d := Desired{Labels: r.Labels, Spec: r.Spec, Paused: r.Paused, Protected: r.Protected}
+func (o on) patch(change func(*desired.State)) (fleet.Resource, error) {
+	return o.s.Patch(o.Context(), o.t, all, o.id, func(r fleet.Resource) (desired.State, error) {
+		d := desired.State{Labels: r.Labels, Spec: r.Spec, Paused: r.Paused, Protected: r.Protected}
 		change(&d)
 		return d, nil
 	})
 }
 
-func (o on) mustPatch(change func(*Desired)) fleet.Resource {
+func (o on) mustPatch(change func(*desired.State)) fleet.Resource {
 	o.Helper()
 	r, err := o.patch(change)
 	if err != nil {
@@ -76,7 +81,7 @@ func (o on) mustPatch(change func(*Desired)) fleet.Resource {
 
 func (o on) schedule() fleet.Schedule {
 	o.Helper()
-	return scheduleIn(o, o.s, byType[o.t.Type].schedule, o.id)
+	return scheduleIn(o, o.s, tablesOf(o, o.t).Schedule, o.id)
 }
 
 // is fails unless the resource is in the phase, and its tombstone stands or not.
@@ -127,7 +132,7 @@ func TestDeletionWaitsForEveryParticipant(t *testing.T) {
 	if diff := cmp.Diff(first, c.delete(false)); diff != "" {
 		t.Errorf("deleting again changed something:\n%s", diff)
 	}
-	if _, err := c.patch(func(d *Desired) { d.Labels = nil }); fleet.ErrorCode(err) != fleet.Conflict {
+	if _, err := c.patch(func(d *desired.State) { d.Labels = nil }); fleet.ErrorCode(err) != fleet.Conflict {
 		t.Errorf("patch while deleting: %v", err)
 	}
 	if counts, err := s.CountByPhase(t.Context(), clusters, time.Hour); err != nil || counts[fleet.Deleting].All != 1 {
@@ -156,7 +161,7 @@ func TestDeletionWaitsForEveryParticipant(t *testing.T) {
 	_, err = s.Report(t.Context(), clusters, all, c.id, fleet.NewReport{AdapterName: "watcher", Phase: complete})
 	wantCode(t, err, fleet.NotFound)
 	wantCode(t, remove(t, s, all, c.id, false), fleet.NotFound)
-	if due := dueIDs(t, s, DueQuery{}); len(due) != 0 {
+	if due := dueIDs(t, s, schedule.Query{}); len(due) != 0 {
 		t.Errorf("due: %v", due)
 	}
 	create(t, s, "a", nil) // its name is free
@@ -169,7 +174,7 @@ func TestWhatHasNoJobIsDeletedAtOnce(t *testing.T) {
 	waiting.report("dns", pending)
 	waiting.report("extra", pending)
 	worked.report("dns", running)
-	worked.mustPatch(func(d *Desired) { d.Spec = json.RawMessage(`{"n":1}`) })
+	worked.mustPatch(func(d *desired.State) { d.Spec = json.RawMessage(`{"n":1}`) })
 	worked.report("dns", pending) // its latest is Pending, but there was a Job
 	for _, c := range []on{silent, waiting} {
 		if r := c.delete(false); r.DeletedAt == nil || r.Status.Phase != fleet.Deleted || r.Generation != 2 || !strings.HasPrefix(r.ResourceVersion, "m2.") {
@@ -193,9 +198,9 @@ func TestWhatAnOlderVersionReportedIsNotOverlooked(t *testing.T) {
 	for _, c := range []on{atWork, wasAtWork} {
 		c.report("dns", running)
 	}
-	wasAtWork.mustPatch(func(d *Desired) { d.Spec = json.RawMessage(`{"n":1}`) })
+	wasAtWork.mustPatch(func(d *desired.State) { d.Spec = json.RawMessage(`{"n":1}`) })
 	wasAtWork.report("dns", pending)
-	if _, err := s.db.ExecContext(t.Context(), `UPDATE clusters SET worked = false`); err != nil {
+	if _, err := s.db.DB.ExecContext(t.Context(), `UPDATE clusters SET worked = false`); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []on{atWork, wasAtWork} {
@@ -207,16 +212,17 @@ func TestWhatAnOlderVersionReportedIsNotOverlooked(t *testing.T) {
 
 func TestACascadeTakesThePoolsFirst(t *testing.T) {
 	t.Parallel()
-	s := open(t)
+	roles := pgdev.DatabaseRoles(t)
+	migrate(t, roles.Owner)
+	log := &bytes.Buffer{}
+	s := openWith(t, Config{URL: roles.Application, Log: slog.New(slog.NewTextHandler(log, nil))})
 	c := cluster(t, s, "a")
 	one, two, three := c.pool("one"), c.pool("two"), c.pool("three")
 	for _, r := range []on{c, one, two} {
 		r.report("validation", running)
 	}
-	two.mustPatch(func(d *Desired) { d.Paused = true })
-	c.mustPatch(func(d *Desired) { d.Paused = true })
-	log := &bytes.Buffer{}
-	s.log = slog.New(slog.NewTextHandler(log, nil))
+	two.mustPatch(func(d *desired.State) { d.Paused = true })
+	c.mustPatch(func(d *desired.State) { d.Paused = true })
 
 	if r := c.delete(false); r.Status.Phase != fleet.Deleting || r.Paused {
 		t.Errorf("%+v", r)
@@ -238,7 +244,7 @@ func TestACascadeTakesThePoolsFirst(t *testing.T) {
 	if !c.schedule().Parked {
 		t.Errorf("the cluster does not wait for its pools: %+v", c.schedule())
 	}
-	_, err := s.CreateIn(t.Context(), pools, all, c.id, fleet.NewResource{Name: "late"}, Once{})
+	_, err := s.CreateIn(t.Context(), pools, all, c.id, fleet.NewResource{Name: "late"}, once.Request{})
 	wantCode(t, err, fleet.Conflict)
 	for _, adapter := range required {
 		c.report(adapter, complete) // early: nothing of it ends before its pools
@@ -267,7 +273,7 @@ func TestACascadeTakesThePoolsFirst(t *testing.T) {
 	c.report("dns", complete) // the attempt that was asked for
 	c.is(fleet.Deleted, "")
 
-	if list, err := s.list(t.Context(), pools, all, ListQuery{Owner: c.id, Deleted: true}); err != nil || len(list.Items) != 3 {
+	if list, err := s.list(t.Context(), pools, all, resource.Query{Owner: c.id, Deleted: true}); err != nil || len(list.Items) != 3 {
 		t.Errorf("tombstones: %d, %v", len(list.Items), err)
 	}
 }
@@ -320,11 +326,11 @@ func TestProtectionIsRespected(t *testing.T) {
 	s := open(t)
 	c := cluster(t, s, "a")
 	p, q := c.pool("one"), c.pool("two")
-	protect := func(o on, is bool) { o.mustPatch(func(d *Desired) { d.Protected = is }) }
+	protect := func(o on, is bool) { o.mustPatch(func(d *desired.State) { d.Protected = is }) }
 	protect(p, true)
 	for _, force := range []bool{false, true} {
 		for _, o := range []on{c, p} {
-			_, err := s.Delete(t.Context(), o.t, all, o.id, Removal{Force: force})
+			_, err := s.Delete(t.Context(), o.t, all, o.id, desired.Removal{Force: force})
 			if fleet.ErrorCode(err) != fleet.Conflict || !strings.Contains(err.Error(), "NodePool one") || strings.Contains(err.Error(), "two") {
 				t.Errorf("force %v: %v", force, err)
 			}
@@ -348,29 +354,29 @@ func TestPoolsCarryTheShardKeyOfTheirCluster(t *testing.T) {
 	s := open(t)
 	c := cluster(t, s, "a")
 	p, paused, deleting := c.pool("one"), c.pool("two"), c.pool("three")
-	paused.mustPatch(func(d *Desired) { d.Paused = true })
+	paused.mustPatch(func(d *desired.State) { d.Paused = true })
 	deleting.report("validation", running)
 	deleting.delete(false)
 	r := p.get()
 	if r.Labels["region"] != "us-east" || r.Tenant != "default" || r.Owner == nil || r.Owner.ID != c.id || r.Owner.Kind != "Cluster" || r.Owner.Href != "/v1/clusters/"+c.id {
 		t.Errorf("%+v", r)
 	}
-	_, err := s.CreateIn(t.Context(), pools, all, c.id, fleet.NewResource{Name: "x", Labels: map[string]string{"region": "eu-west"}}, Once{})
+	_, err := s.CreateIn(t.Context(), pools, all, c.id, fleet.NewResource{Name: "x", Labels: map[string]string{"region": "eu-west"}}, once.Request{})
 	wantCode(t, err, fleet.Invalid)
-	_, err = p.patch(func(d *Desired) { d.Labels = map[string]string{"region": "eu-west"} })
+	_, err = p.patch(func(d *desired.State) { d.Labels = map[string]string{"region": "eu-west"} })
 	wantCode(t, err, fleet.Invalid)
-	if r = p.mustPatch(func(d *Desired) { d.Labels = map[string]string{"tier": "gold"} }); !cmp.Equal(r.Labels, map[string]string{"tier": "gold", "region": "us-east"}) {
+	if r = p.mustPatch(func(d *desired.State) { d.Labels = map[string]string{"tier": "gold"} }); !cmp.Equal(r.Labels, map[string]string{"tier": "gold", "region": "us-east"}) {
 		t.Errorf("labels %v", r.Labels)
 	}
 	version := r.ResourceVersion
-	if r = p.mustPatch(func(d *Desired) { delete(d.Labels, "region") }); r.ResourceVersion != version {
+	if r = p.mustPatch(func(d *desired.State) { delete(d.Labels, "region") }); r.ResourceVersion != version {
 		t.Errorf("taking away what is inherited changed something: %s", r.ResourceVersion)
 	}
 
-	c.mustPatch(func(d *Desired) { d.Labels = map[string]string{"region": "eu-west", "env": "prod"} })
+	c.mustPatch(func(d *desired.State) { d.Labels = map[string]string{"region": "eu-west", "env": "prod"} })
 	for _, o := range []on{p, paused, deleting} {
 		var shardKey string
-		if err := s.db.GetContext(t.Context(), &shardKey, `SELECT shard_key FROM nodepool_schedule WHERE id = $1`, o.id); err != nil {
+		if err := s.db.DB.GetContext(t.Context(), &shardKey, `SELECT shard_key FROM nodepool_schedule WHERE id = $1`, o.id); err != nil {
 			t.Fatal(err)
 		}
 		if got := o.get(); got.Labels["region"] != "eu-west" || got.Labels["env"] != "" || shardKey != "eu-west" {
@@ -380,11 +386,11 @@ func TestPoolsCarryTheShardKeyOfTheirCluster(t *testing.T) {
 	if p.schedule().WakeReason == "" || !paused.schedule().Parked || p.get().ResourceVersion == version {
 		t.Errorf("schedules %+v, %+v", p.schedule(), paused.schedule())
 	}
-	c.mustPatch(func(d *Desired) { d.Labels = nil })
+	c.mustPatch(func(d *desired.State) { d.Labels = nil })
 	if got := p.get().Labels; !cmp.Equal(got, map[string]string{"tier": "gold"}) {
 		t.Errorf("labels %v", got)
 	}
-	_, err = p.patch(func(d *Desired) { d.Labels = map[string]string{"region": "eu-west"} })
+	_, err = p.patch(func(d *desired.State) { d.Labels = map[string]string{"region": "eu-west"} })
 	wantCode(t, err, fleet.Invalid)
 }
 
@@ -392,23 +398,23 @@ func TestPoolsAreTheirClustersTenants(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	c := cluster(t, s, "a")
-	_, err := s.CreateIn(t.Context(), pools, Tenants("other"), c.id, fleet.NewResource{Name: "x"}, Once{})
+	_, err := s.CreateIn(t.Context(), pools, tenant.Only("other"), c.id, fleet.NewResource{Name: "x"}, once.Request{})
 	wantCode(t, err, fleet.NotFound)
 	p := c.pool("x")
-	_, err = s.Get(t.Context(), pools, Tenants("other"), p.id, false)
+	_, err = s.Get(t.Context(), pools, tenant.Only("other"), p.id, false)
 	wantCode(t, err, fleet.NotFound)
-	other, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "b"}, Once{})
+	other, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "b"}, once.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.CreateIn(t.Context(), pools, all, other.ID, fleet.NewResource{Name: "x"}, Once{})
+	_, err = s.CreateIn(t.Context(), pools, all, other.ID, fleet.NewResource{Name: "x"}, once.Request{})
 	wantCode(t, err, fleet.NameTaken)
 	for owner, want := range map[string]int{c.id: 1, other.ID: 0} {
-		if list, err := s.list(t.Context(), pools, all, ListQuery{Owner: owner}); err != nil || len(list.Items) != want {
+		if list, err := s.list(t.Context(), pools, all, resource.Query{Owner: owner}); err != nil || len(list.Items) != want {
 			t.Errorf("%d pools, want %d, %v", len(list.Items), want, err)
 		}
 	}
-	once := Once{Principal: "p", Route: "r", Key: "k", Body: []byte("b")}
+	once := once.Request{Principal: "p", Route: "r", Key: "k", Body: []byte("b")}
 	first, err := s.CreateIn(t.Context(), pools, all, c.id, fleet.NewResource{Name: "y"}, once)
 	if err != nil {
 		t.Fatal(err)
@@ -457,7 +463,7 @@ func TestAWalkOverTheRequiredEndsWhatOnlyWaited(t *testing.T) {
 	walk([]int{2, 1}, []int{1, 0})
 	gone.is(fleet.Deleted, "")
 	walk([]int{2, 0}, []int{0, 0})
-	s.required[fleet.Clusters] = []string{"validation", "dns", "extra"}
+	s.Required[fleet.Clusters] = []string{"validation", "dns", "extra"}
 	walk([]int{2, 0}, []int{2, 0})
 	ready.is(fleet.Provisioning, "extra")
 	if ready.schedule().Ready {

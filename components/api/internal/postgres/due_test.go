@@ -8,18 +8,18 @@ import (
 	"sync"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/labels"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // walkDue reads every page of a due list.
-func walkDue(t testing.TB, s *Store, q DueQuery) []fleet.DueItem {
+func walkDue(t testing.TB, s *Store, q schedule.Query) []fleet.DueItem {
 	t.Helper()
 	return walkDueOf(t, s, clusters, q)
 }
 
-func walkDueOf(t testing.TB, s *Store, kind fleet.TypeInfo, q DueQuery) []fleet.DueItem {
+func walkDueOf(t testing.TB, s *Store, kind fleet.TypeInfo, q schedule.Query) []fleet.DueItem {
 	t.Helper()
 	var items []fleet.DueItem
 	for {
@@ -35,7 +35,7 @@ func walkDueOf(t testing.TB, s *Store, kind fleet.TypeInfo, q DueQuery) []fleet.
 	}
 }
 
-func dueIDs(t testing.TB, s *Store, q DueQuery) []string {
+func dueIDs(t testing.TB, s *Store, q schedule.Query) []string {
 	t.Helper()
 	var ids []string
 	for _, item := range walkDue(t, s, q) {
@@ -49,7 +49,7 @@ func publishAll(t testing.TB, s *Store) {
 	t.Helper()
 	backoff := fleet.Backoff{NotReady: 1e12, Ready: 1e12}
 	var tokens []string
-	for _, item := range walkDue(t, s, DueQuery{Backoff: backoff}) {
+	for _, item := range walkDue(t, s, schedule.Query{Backoff: backoff}) {
 		tokens = append(tokens, item.Token)
 	}
 	if err := s.Published(t.Context(), clusters, tokens, backoff); err != nil {
@@ -61,7 +61,7 @@ func TestTokensThatNeverWereAreNamed(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	r := create(t, s, "a", nil)
-	page, err := s.Due(t.Context(), clusters, DueQuery{})
+	page, err := s.Due(t.Context(), clusters, schedule.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestTokensThatNeverWereAreNamed(t *testing.T) {
 	if got := scheduleOf(t, s, r.ID); got.WakeAt.IsZero() {
 		t.Error("bad tokens recorded the good one")
 	}
-	gone := token{id: "0190a5c1-7d31-7cc5-b7d0-3e3a5a8e1f10", wakes: 1, woken: true}.String()
+	gone := schedule.Token{ID: "0190a5c1-7d31-7cc5-b7d0-3e3a5a8e1f10", Wakes: 1, Woken: true}.String()
 	if err := s.Published(t.Context(), clusters, []string{good, gone, good}, fleet.Backoff{}); err != nil {
 		t.Error(err)
 	}
@@ -91,7 +91,7 @@ func TestOverlappingRecordingsNeverWaitForEachOther(t *testing.T) {
 	for i := range 40 {
 		create(t, s, name(i), nil)
 	}
-	items := walkDue(t, s, DueQuery{})
+	items := walkDue(t, s, schedule.Query{})
 	var tokens []string
 	for _, item := range items {
 		tokens = append(tokens, item.Token)
@@ -123,23 +123,23 @@ func TestOverlappingRecordingsNeverWaitForEachOther(t *testing.T) {
 func TestManyShardKeyValues(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	const n = maxKeys + 5
+	const n = schedule.MaxKeys + 5
 	for i := range n {
 		create(t, s, name(i), map[string]string{"region": name(i)})
 	}
 	for _, limit := range []int{7, 1000} {
-		if got := len(dueIDs(t, s, DueQuery{Limit: limit})); got != n {
+		if got := len(dueIDs(t, s, schedule.Query{Limit: limit})); got != n {
 			t.Errorf("%d due in pages of %d, want %d", got, limit, n)
 		}
 	}
-	if !s.spread.isWide["schedule"] {
+	if !s.Spread.IsWide["schedule"] {
 		t.Error("the plan for many values was not taken")
 	}
 	selector, err := labels.Parse("region notin (c-1,c-2)")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := len(dueIDs(t, s, DueQuery{Selector: selector})); got != n-2 {
+	if got := len(dueIDs(t, s, schedule.Query{Selector: selector})); got != n-2 {
 		t.Errorf("%d due without two regions, want %d", got, n-2)
 	}
 }
@@ -150,8 +150,8 @@ func TestBackoffsNeverRunOutOfTime(t *testing.T) {
 	r := create(t, s, "a", nil)
 	forever := fleet.Backoff{NotReady: math.MaxInt64, Ready: math.MaxInt64}
 	for range 8 {
-		items := walkDue(t, s, DueQuery{Backoff: fleet.Backoff{NotReady: -1}})
-		page, err := s.Due(t.Context(), clusters, DueQuery{Backoff: forever})
+		items := walkDue(t, s, schedule.Query{Backoff: fleet.Backoff{NotReady: -1}})
+		page, err := s.Due(t.Context(), clusters, schedule.Query{Backoff: forever})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +160,7 @@ func TestBackoffsNeverRunOutOfTime(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := s.db.ExecContext(t.Context(), `UPDATE schedule SET base = now() - interval '1 hour'`); err != nil {
+		if _, err := s.db.DB.ExecContext(t.Context(), `UPDATE schedule SET base = now() - interval '1 hour'`); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -178,7 +178,7 @@ func TestRetryToComeSurvivesAnExpiredBackoff(t *testing.T) {
 	r := create(t, s, "a", nil)
 	publishAll(t, s)
 	report(t, s, r.ID, fleet.NewReport{AdapterName: "dns", Phase: running, RetryAfter: "1h"})
-	items := walkDue(t, s, DueQuery{})
+	items := walkDue(t, s, schedule.Query{})
 	if len(items) != 1 || items[0].Reason != fleet.BackoffExpired {
 		t.Fatalf("due: %+v", items)
 	}
@@ -188,7 +188,7 @@ func TestRetryToComeSurvivesAnExpiredBackoff(t *testing.T) {
 	if got := scheduleOf(t, s, r.ID); got.WakeAt.IsZero() || got.WakeReason != fleet.Retry {
 		t.Fatalf("the retry was swallowed: %+v", got)
 	}
-	if _, err := s.db.ExecContext(t.Context(), `UPDATE schedule SET wake_at = wake_at - interval '2 hours'`); err != nil {
+	if _, err := s.db.DB.ExecContext(t.Context(), `UPDATE schedule SET wake_at = wake_at - interval '2 hours'`); err != nil {
 		t.Fatal(err)
 	}
 	publishAll(t, s)

@@ -4,10 +4,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
-
-	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 // A standby that a fail-over has not replaced yet answers reads and no writes.
@@ -15,7 +17,7 @@ func TestADatabaseThatOnlyReadsIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	create(t, s, "a", nil)
-	due, err := s.Due(t.Context(), clusters, DueQuery{Backoff: fleet.Backoff{NotReady: time.Hour, Ready: time.Hour}})
+	due, err := s.Due(t.Context(), clusters, schedule.Query{Backoff: fleet.Backoff{NotReady: time.Hour, Ready: time.Hour}})
 	if err != nil || len(due.Items) != 1 {
 		t.Fatalf("due: %d, %v", len(due.Items), err)
 	}
@@ -23,9 +25,9 @@ func TestADatabaseThatOnlyReadsIsUnavailable(t *testing.T) {
 	if _, err := asOwner(t, s).ExecContext(t.Context(), readOnly); err != nil {
 		t.Fatal(err)
 	}
-	s.db.SetMaxIdleConns(-1) // the setting holds for new connections
+	s.db.DB.SetMaxIdleConns(-1) // the setting holds for new connections
 	wantCode(t, s.Published(t.Context(), clusters, []string{due.Items[0].Token}, fleet.Backoff{}), fleet.Unavailable)
-	if list, err := s.list(t.Context(), clusters, all, ListQuery{}); err != nil || len(list.Items) != 1 {
+	if list, err := s.list(t.Context(), clusters, all, resource.Query{}); err != nil || len(list.Items) != 1 {
 		t.Errorf("list: %d, %v", len(list.Items), err)
 	}
 }
@@ -40,7 +42,7 @@ func TestWhatIsNotTheRequestsFaultIsUnavailable(t *testing.T) {
 		pqerror.UndefinedTable:      fleet.Internal,
 		pqerror.SyntaxError:         fleet.Internal,
 	} {
-		if got := fleet.ErrorCode(outward(t.Context(), "test", &pq.Error{Code: code})); got != want {
+		if got := fleet.ErrorCode(database.Outward(t.Context(), "test", &pq.Error{Code: code})); got != want {
 			t.Errorf("%s is %s, want %s", code, got, want)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -24,7 +26,7 @@ func TestTheVersionBeforeServesOnTheNewSchema(t *testing.T) {
 			t.Parallel()
 			s := open(t)
 			replay(t, s, file)
-			list, err := s.list(t.Context(), clusters, all, ListQuery{Deleted: true})
+			list, err := s.list(t.Context(), clusters, all, resource.Query{Deleted: true})
 			if err != nil || len(list.Items) != 2 {
 				t.Fatalf("this version lists %+v, %v", list.Items, err)
 			}
@@ -38,7 +40,7 @@ func TestTheVersionBeforeServesOnTheNewSchema(t *testing.T) {
 			if got := get(t, s, old.ID); got.Status.Phase != fleet.Ready {
 				t.Errorf("after reports to this version: %s", got.Status.Phase)
 			}
-			due, err := s.Due(t.Context(), clusters, DueQuery{})
+			due, err := s.Due(t.Context(), clusters, schedule.Query{})
 			if err != nil || len(due.Items) != 1 || due.Items[0].ID != old.ID {
 				t.Errorf("due: %+v, %v", due.Items, err)
 			}
@@ -53,7 +55,7 @@ func replay(t *testing.T, s *Store, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := s.db.Connx(t.Context())
+	conn, err := s.db.DB.Connx(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

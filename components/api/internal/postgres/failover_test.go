@@ -10,8 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
+	"github.com/jmoiron/sqlx"
 )
 
 // server starts a PostgreSQL of the test's own with a migrated database.
@@ -78,14 +82,14 @@ func TestAStoreFollowsItsDatabase(t *testing.T) {
 	if err := first.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "nowhere"}, Once{})
+	_, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "nowhere"}, once.Request{})
 	var seen *fleet.Error
 	if !errors.As(err, &seen) || seen.Code != fleet.Unavailable || seen.RetryAfter <= 0 || strings.Contains(err.Error(), "fleet?") {
 		t.Errorf("with the first gone and the second's password unknown: %v", err)
 	}
 	save(b)
 	create(t, s, "on-the-second", nil)
-	list, err := s.list(t.Context(), clusters, all, ListQuery{})
+	list, err := s.list(t.Context(), clusters, all, resource.Query{})
 	if err != nil || len(list.Items) != 1 || list.Items[0].Name != "on-the-second" {
 		t.Errorf("the second has %+v, %v", list.Items, err)
 	}
@@ -101,16 +105,16 @@ func TestConnectionsToAStandbyAreLetGo(t *testing.T) {
 	create(t, s, "before", nil)
 	// What a standby says to a statement that writes; it says no to BEGIN READ WRITE too.
 	for _, text := range []string{`SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY`, `SET transaction_read_only = on`} {
-		if err := s.statements.exec(t.Context(), text); err != nil {
+		if err := s.db.Exec(t.Context(), text); err != nil {
 			t.Fatal(err)
 		}
 	}
-	err := s.statements.exec(t.Context(), `DELETE FROM schedule`)
-	wantCode(t, outward(t.Context(), "write", err), fleet.Unavailable)
-	if closed := s.db.Stats().MaxIdleClosed; closed == 0 {
+	err := s.db.Exec(t.Context(), `DELETE FROM schedule`)
+	wantCode(t, database.Outward(t.Context(), "write", err), fleet.Unavailable)
+	if closed := s.db.DB.Stats().MaxIdleClosed; closed == 0 {
 		t.Error("no connection was let go")
 	}
-	if err := s.statements.exec(t.Context(), `DELETE FROM schedule`); err != nil {
+	if err := s.db.Exec(t.Context(), `DELETE FROM schedule`); err != nil {
 		t.Errorf("on a new connection: %v", err)
 	}
 }
@@ -123,15 +127,17 @@ func TestNobodyWaitsLongForAConnection(t *testing.T) {
 	migrate(t, roles.Owner)
 	s := openWith(t, Config{URL: roles.Application, MaxConns: 2, Acquire: 20 * time.Millisecond})
 	r := create(t, s, "a", nil)
-	release, err := s.statements.acquire(t.Context()) // the only one
+	var refused error
+	err := s.db.Rows(t.Context(), `SELECT 1`, nil, func(*sqlx.Rows) (bool, error) { // on the only one
+		_, refused = s.Get(t.Context(), clusters, all, r.ID, false)
+		return true, nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Get(t.Context(), clusters, all, r.ID, false)
 	var seen *fleet.Error
-	if !errors.As(err, &seen) || seen.Code != fleet.Unavailable || seen.RetryAfter <= 0 {
-		t.Errorf("with no connection free: %v", err)
+	if !errors.As(refused, &seen) || seen.Code != fleet.Unavailable || seen.RetryAfter <= 0 {
+		t.Errorf("with no connection free: %v", refused)
 	}
-	release()
 	get(t, s, r.ID)
 }

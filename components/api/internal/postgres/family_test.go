@@ -12,9 +12,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/jmoiron/sqlx"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/jmoiron/sqlx"
 )
 
 // family is a few clusters whose pools many change at once.
@@ -95,7 +96,7 @@ func (f *family) keep(in *[]string, id string) {
 
 func (f *family) createCluster(r *rand.Rand) {
 	c, err := f.s.Create(f.Context(), clusters, "default", fleet.NewResource{
-		Name: fmt.Sprintf("c-%d", f.made.Add(1)), Labels: map[string]string{"region": pickOne(r, regions)}}, Once{})
+		Name: fmt.Sprintf("c-%d", f.made.Add(1)), Labels: map[string]string{"region": pickOne(r, regions)}}, once.Request{})
 	if f.allow(err) {
 		f.keep(&f.clusters, c.ID)
 	}
@@ -119,7 +120,7 @@ func (f *family) act(r *rand.Rand) {
 	if r.IntN(3) == 0 {
 		t, id = clusters, f.pick(r, &f.clusters)
 	}
-	change := func(d func(*Desired)) {
+	change := func(d func(*desired.State)) {
 		_, err := on{f, s, t, id}.patch(d)
 		f.allow(err)
 	}
@@ -127,21 +128,21 @@ func (f *family) act(r *rand.Rand) {
 	case 0:
 		f.createCluster(r)
 	case 1, 2:
-		p, err := s.CreateIn(ctx, pools, all, f.pick(r, &f.clusters), fleet.NewResource{Name: fmt.Sprintf("p-%d", f.made.Add(1)), Paused: r.IntN(8) == 0}, Once{})
+		p, err := s.CreateIn(ctx, pools, all, f.pick(r, &f.clusters), fleet.NewResource{Name: fmt.Sprintf("p-%d", f.made.Add(1)), Paused: r.IntN(8) == 0}, once.Request{})
 		if f.allow(err) {
 			f.keep(&f.pools, p.ID)
 		}
 	case 3:
-		change(func(d *Desired) { d.Labels = map[string]string{"region": pickOne(r, regions)} })
+		change(func(d *desired.State) { d.Labels = map[string]string{"region": pickOne(r, regions)} })
 	case 4:
-		change(func(d *Desired) { d.Paused = !d.Paused })
+		change(func(d *desired.State) { d.Paused = !d.Paused })
 	case 5:
-		change(func(d *Desired) { d.Spec = json.RawMessage(fmt.Sprintf(`{"n":%d}`, r.IntN(1000))) })
+		change(func(d *desired.State) { d.Spec = json.RawMessage(fmt.Sprintf(`{"n":%d}`, r.IntN(1000))) })
 	case 6:
 		_, err := s.Reconcile(ctx, t, all, id, nil)
 		f.allow(err)
 	case 7:
-		out, err := s.Delete(ctx, t, all, id, Removal{Force: r.IntN(4) == 0})
+		out, err := s.Delete(ctx, t, all, id, desired.Removal{Force: r.IntN(4) == 0})
 		if f.allow(err) && out.DeletedAt != nil {
 			f.stones.Add(1)
 		}
@@ -236,7 +237,7 @@ func (f *family) look() {
 }
 
 func (f *family) snapshot(ctx context.Context, read func(*sqlx.Tx) error) error {
-	tx, err := f.s.db.BeginTxx(ctx, nil)
+	tx, err := f.s.db.DB.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}

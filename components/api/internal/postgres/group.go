@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -23,7 +25,7 @@ var errAlone = errors.New("store it alone")
 
 // submission is one report on its way into a group, and what came of it.
 type submission struct {
-	scope  Scope
+	scope  tenant.Scope
 	id     string
 	report fleet.NewReport
 	done   chan struct{} // closed when the fields below are set
@@ -58,7 +60,7 @@ func (g *groups) submit(ctx context.Context, m *submission) error {
 	g.mu.Lock()
 	if len(g.waiting) >= maxWaiting {
 		g.mu.Unlock()
-		return &fleet.Error{Code: fleet.Unavailable, Detail: "too many reports wait to be stored; try again", RetryAfter: retryAfter}
+		return &fleet.Error{Code: fleet.Unavailable, Detail: "too many reports wait to be stored; try again", RetryAfter: database.RetryAfter}
 	}
 	g.waiting = append(g.waiting, m)
 	if g.flights < maxFlights {

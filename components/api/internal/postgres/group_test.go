@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -252,17 +253,17 @@ func TestReportsRaceWithEverything(t *testing.T) {
 		})
 	}
 	group.Go(func() {
-		if _, err := s.Delete(t.Context(), clusters, all, resources[0].ID, Removal{Force: true}); err != nil {
+		if _, err := s.Delete(t.Context(), clusters, all, resources[0].ID, desired.Removal{Force: true}); err != nil {
 			t.Error(err)
 		}
 	})
 	group.Wait()
 	for _, r := range resources {
 		var version, reports int64
-		if err := s.db.QueryRowContext(t.Context(), `SELECT reports_version FROM clusters WHERE id = $1`, r.ID).Scan(&version); err != nil {
+		if err := s.db.DB.QueryRowContext(t.Context(), `SELECT reports_version FROM clusters WHERE id = $1`, r.ID).Scan(&version); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.db.QueryRowContext(t.Context(), `SELECT coalesce(sum(reports), 0) FROM statuses WHERE cluster_id = $1`, r.ID).Scan(&reports); err != nil {
+		if err := s.db.DB.QueryRowContext(t.Context(), `SELECT coalesce(sum(reports), 0) FROM statuses WHERE cluster_id = $1`, r.ID).Scan(&reports); err != nil {
 			t.Fatal(err)
 		}
 		if version != stored[r.ID] || reports != stored[r.ID] {
@@ -275,7 +276,7 @@ func TestReportsRaceWithEverything(t *testing.T) {
 		}
 	}
 	var deadlocks int
-	if err := s.db.GetContext(t.Context(), &deadlocks, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); err != nil || deadlocks != 0 {
+	if err := s.db.DB.GetContext(t.Context(), &deadlocks, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); err != nil || deadlocks != 0 {
 		t.Errorf("%d deadlocks, %v", deadlocks, err)
 	}
 }

@@ -8,10 +8,11 @@ import (
 	"testing"
 	"time"
 
-	gocmp "github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/labels"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // modelled is what the test knows of one resource: its schedule by the
@@ -138,7 +139,7 @@ func (w *world) on(m *modelled) on { return on{w.t, w.s, w.kind, m.id} }
 func (w *world) age() {
 	m := w.any()
 	d := time.Duration(w.r.IntN(4)) * time.Hour
-	if _, err := w.s.db.ExecContext(w.t.Context(), `UPDATE `+byType[w.kind.Type].schedule+` SET base = base - $2 * interval '1 hour', wake_at = wake_at - $2 * interval '1 hour',
+	if _, err := w.s.db.DB.ExecContext(w.t.Context(), `UPDATE `+tablesOf(w.t, w.kind).Schedule+` SET base = base - $2 * interval '1 hour', wake_at = wake_at - $2 * interval '1 hour',
 		later = (SELECT array_agg(m - $2 * interval '1 hour') FROM unnest(later) m) WHERE id = $1`, m.id, int(d/time.Hour)); err != nil {
 		w.t.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func (w *world) due() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	q := DueQuery{Selector: selector, Backoff: w.backoff(), Limit: 1 + w.r.IntN(20)}
+	q := schedule.Query{Selector: selector, Backoff: w.backoff(), Limit: 1 + w.r.IntN(20)}
 	q.Woken, q.Expired = w.r.IntN(3) > 0, w.r.IntN(3) > 0
 	items := walkDueOf(w.t, w.s, w.kind, q)
 	at := now(w.t, w.s)
@@ -178,15 +179,15 @@ func (w *world) due() {
 	got := []string{}
 	for _, item := range items {
 		got = append(got, item.ID+" "+string(item.Reason))
-		k, _ := readToken(item.Token)
-		w.tokens = append(w.tokens, read{id: item.ID, token: item.Token, wakes: k.wakes, woken: item.Reason != fleet.BackoffExpired})
+		k, _ := schedule.ReadToken(item.Token)
+		w.tokens = append(w.tokens, read{id: item.ID, token: item.Token, wakes: k.Wakes, woken: item.Reason != fleet.BackoffExpired})
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		w.t.Errorf("due list of %q, %+v (-model +list):\n%s", selector, q, diff)
 	}
 }
 
-func (w *world) expected(q DueQuery, at time.Time) []string {
+func (w *world) expected(q schedule.Query, at time.Time) []string {
 	type one struct {
 		part  int
 		dueAt time.Time

@@ -5,10 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/partition"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
-
-	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 // endPartition makes the present partition of a table end now: what was stored
@@ -55,7 +55,7 @@ func endPartition(t testing.TB, s *Store, table, length string) {
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.MakePartitions(t.Context()); err != nil {
+	if err := s.keeper.MakePartitions(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -63,7 +63,7 @@ func endPartition(t testing.TB, s *Store, table, length string) {
 func partitionsOf(t testing.TB, s *Store, table string) []string {
 	t.Helper()
 	var names []string
-	if err := s.db.SelectContext(t.Context(), &names, `SELECT name FROM partitions WHERE parent = $1 ORDER BY until_at`, table); err != nil {
+	if err := s.db.DB.SelectContext(t.Context(), &names, `SELECT name FROM partitions WHERE parent = $1 ORDER BY until_at`, table); err != nil {
 		t.Fatal(err)
 	}
 	return names
@@ -73,13 +73,13 @@ func TestPartitionsAreMadeAheadOnce(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	first := partitionsOf(t, s, "statuses")
-	if len(first) != 1+Ahead || first[0] != "statuses_first" {
+	if len(first) != 1+partition.Ahead || first[0] != "statuses_first" {
 		t.Fatalf("after the migration: %v", first)
 	}
 	results := make(chan error, 4)
 	endPartition(t, s, "statuses", "1 hour")
 	for range cap(results) {
-		go func() { results <- s.MakePartitions(t.Context()) }()
+		go func() { results <- s.keeper.MakePartitions(t.Context()) }()
 	}
 	for range cap(results) {
 		if err := <-results; err != nil {
@@ -87,17 +87,17 @@ func TestPartitionsAreMadeAheadOnce(t *testing.T) {
 		}
 	}
 	again := partitionsOf(t, s, "statuses")
-	if len(again) != 2+Ahead { // the first, the present one, those ahead
+	if len(again) != 2+partition.Ahead { // the first, the present one, those ahead
 		t.Errorf("after the present one ended: %v", again)
 	}
-	ahead, err := s.PartitionsAhead(t.Context())
-	if err != nil || ahead["statuses"] != Ahead {
+	ahead, err := s.keeper.PartitionsAhead(t.Context())
+	if err != nil || ahead["statuses"] != partition.Ahead {
 		t.Errorf("ahead: %v, %v", ahead, err)
 	}
 	var touching int
 	const gaps = `
 		SELECT count(*) FROM partitions a JOIN partitions b ON a.parent = b.parent AND a.until_at = b.from_at WHERE a.parent = 'statuses'`
-	if err := s.db.GetContext(t.Context(), &touching, gaps); err != nil || touching != len(again)-1 {
+	if err := s.db.DB.GetContext(t.Context(), &touching, gaps); err != nil || touching != len(again)-1 {
 		t.Errorf("%d of %d partitions begin where another ends: %v", touching, len(again), err)
 	}
 }
@@ -148,14 +148,14 @@ func TestExpiredPartitionsGoAndTheLatestReportStays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.DropPartitions(t.Context(), 31*time.Minute); err != nil {
+	if err := s.keeper.DropPartitions(t.Context(), 31*time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if names := partitionsOf(t, s, "statuses"); names[0] != "statuses_first" {
 		t.Fatalf("a partition younger than the retention is gone: %v", names)
 	}
 	ahead, err := s.Upkeep(t.Context(), 29*time.Minute)
-	if err != nil || ahead["statuses"] < Ahead {
+	if err != nil || ahead["statuses"] < partition.Ahead {
 		t.Fatalf("upkeep: %v, %v", ahead, err)
 	}
 	if names := partitionsOf(t, s, "statuses"); names[0] == "statuses_first" {
@@ -177,7 +177,7 @@ func TestABusyTableIsLeftAlone(t *testing.T) {
 	s := open(t)
 	endPartition(t, s, "statuses", "1 second")
 	r := create(t, s, "a", nil)
-	busy, err := s.db.BeginTxx(t.Context(), nil)
+	busy, err := s.db.DB.BeginTxx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,15 +187,15 @@ func TestABusyTableIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	var expired string
-	err = s.db.GetContext(t.Context(), &expired, dropSQL, "statuses", time.Second.Microseconds())
+	err = s.db.DB.GetContext(t.Context(), &expired, partition.DropSQL, "statuses", time.Second.Microseconds())
 	for err == nil && expired == "" { // until the first partition is a second old
-		err = s.db.GetContext(t.Context(), &expired, dropSQL, "statuses", time.Second.Microseconds())
+		err = s.db.DB.GetContext(t.Context(), &expired, partition.DropSQL, "statuses", time.Second.Microseconds())
 	}
 	if pq.As(err, pqerror.LockNotAvailable) == nil {
 		t.Errorf("dropping under a reader: %q, %v", expired, err)
 	}
 	report(t, s, r.ID, fleet.NewReport{AdapterName: "dns", Phase: complete})
-	if err := s.DropPartitions(t.Context(), time.Second); err == nil || !strings.Contains(err.Error(), "busy") {
+	if err := s.keeper.DropPartitions(t.Context(), time.Second); err == nil || !strings.Contains(err.Error(), "busy") {
 		t.Errorf("said %v", err)
 	}
 }
@@ -210,7 +210,7 @@ func TestOldTombstonesGoWithAllThatHangsOnThem(t *testing.T) {
 	for _, r := range []fleet.Resource{young, old} {
 		tombstone(t, s, r.ID)
 	}
-	if _, err := s.db.ExecContext(t.Context(), `UPDATE clusters SET deleted_at = deleted_at - interval '91 days' WHERE id = $1`, old.ID); err != nil {
+	if _, err := s.db.DB.ExecContext(t.Context(), `UPDATE clusters SET deleted_at = deleted_at - interval '91 days' WHERE id = $1`, old.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Upkeep(t.Context(), 90*24*time.Hour); err != nil {
@@ -219,7 +219,7 @@ func TestOldTombstonesGoWithAllThatHangsOnThem(t *testing.T) {
 	for _, table := range []string{"clusters WHERE id", "statuses WHERE cluster_id", "adapter_reports WHERE cluster_id"} {
 		for _, r := range []fleet.Resource{kept, young, old} {
 			var n int
-			if err := s.db.GetContext(t.Context(), &n, `SELECT count(*) FROM `+table+` = $1`, r.ID); err != nil {
+			if err := s.db.DB.GetContext(t.Context(), &n, `SELECT count(*) FROM `+table+` = $1`, r.ID); err != nil {
 				t.Fatal(err)
 			}
 			if want := map[bool]int{true: 0, false: 1}[r.ID == old.ID]; n != want {
@@ -233,7 +233,7 @@ func TestOldTombstonesGoWithAllThatHangsOnThem(t *testing.T) {
 func tombstone(t testing.TB, s *Store, id string) {
 	t.Helper()
 	for _, text := range []string{`UPDATE clusters SET deleted_at = clock_timestamp() WHERE id = $1`, `DELETE FROM schedule WHERE id = $1`} {
-		if _, err := s.db.ExecContext(t.Context(), text, id); err != nil {
+		if _, err := s.db.DB.ExecContext(t.Context(), text, id); err != nil {
 			t.Fatal(err)
 		}
 	}

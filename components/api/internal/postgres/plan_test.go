@@ -5,10 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/labels"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/page"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/selector"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // node is a part of PostgreSQL's plan, as it was run.
@@ -33,22 +36,22 @@ func (n node) walk(visit func(node)) {
 }
 
 // explain runs the due query on a connection of the pool that is made for it.
-func explain(t testing.TB, s *Store, q DueQuery, limit int) (node, string) {
+func explain(t testing.TB, s *Store, q schedule.Query, limit int) (node, string) {
 	t.Helper()
-	shards, rest := selector.Split(q.Selector, s.shardKey)
-	text, args := dueSQL(q, place{}, shards, rest, false, limit)
+	shards, rest := selector.Split(q.Selector, DefaultShardKey)
+	text, args := schedule.Statement(q, page.Place{}, shards, rest, false, limit)
 	return explainText(t, s, text, args...)
 }
 
 // explainText runs a statement on clusters on the same connections.
 func explainText(t testing.TB, s *Store, text string, args ...any) (node, string) {
 	t.Helper()
-	names, err := of(clusters)
+	names, err := database.TablesFor(clusters)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out string
-	if err := s.due.GetContext(t.Context(), &out, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+names.sql(text), args...); err != nil {
+	if err := s.due.DB.GetContext(t.Context(), &out, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+names.SQL(text), args...); err != nil {
 		t.Fatal(err)
 	}
 	var plans []struct {
@@ -64,7 +67,7 @@ func explainText(t testing.TB, s *Store, text string, args ...any) (node, string
 // every hundredth row has been silent for an hour.
 func fill(t testing.TB, s *Store, rows int, after ...string) {
 	t.Helper()
-	tx, err := s.db.BeginTxx(t.Context(), nil)
+	tx, err := s.db.DB.BeginTxx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +110,7 @@ func TestDueQueryKeepsItsPlanUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, out := explain(t, s, DueQuery{Selector: selector, Backoff: fleet.Backoff{NotReady: 60e9, Ready: 1800e9}, Woken: true, Expired: true}, 1001)
+	plan, out := explain(t, s, schedule.Query{Selector: selector, Backoff: fleet.Backoff{NotReady: 60e9, Ready: 1800e9}, Woken: true, Expired: true}, 1001)
 	plan.walk(func(n node) {
 		if n.Table != "" && n.Type != "Index Only Scan" {
 			t.Errorf("%s on %s:\n%s", n.Type, n.Table, out)
@@ -132,7 +135,7 @@ func TestDueQueryReadsOnlyWhatIsDue(t *testing.T) {
 				t.Fatal(err)
 			}
 			hour := fleet.Backoff{NotReady: 60e9, Ready: 1800e9}
-			plan, out := explain(t, s, DueQuery{Selector: sel, Backoff: hour, Woken: true, Expired: true}, 1001)
+			plan, out := explain(t, s, schedule.Query{Selector: sel, Backoff: hour, Woken: true, Expired: true}, 1001)
 			scanned := 0.0
 			plan.walk(func(n node) {
 				switch {
@@ -165,10 +168,10 @@ func TestReportsLeaveIndexesAlone(t *testing.T) {
 	r := create(t, s, "a", map[string]string{"region": "us-east"})
 	var before, after, hot int64
 	size := `SELECT pg_relation_size('clusters_labels') + pg_relation_size('clusters_name') + pg_relation_size('clusters_pkey')`
-	if err := s.db.GetContext(t.Context(), &before, size); err != nil {
+	if err := s.db.DB.GetContext(t.Context(), &before, size); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := s.db.Connx(t.Context())
+	conn, err := s.db.DB.Connx(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,16 +181,16 @@ func TestReportsLeaveIndexesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer updates.Rollback()
-	names, _ := of(clusters)
+	names, _ := database.TablesFor(clusters)
 	for range 5 {
-		if _, err := updates.ExecContext(t.Context(), names.sql(saveStatusSQL), r.ID, statusJSON(r.Status), r.UpdatedAt.Time, true); err != nil {
+		if _, err := updates.ExecContext(t.Context(), names.SQL(resource.SaveStatusSQL), r.ID, resource.StatusJSON(r.Status), r.UpdatedAt.Time, true); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := updates.GetContext(t.Context(), &hot, `SELECT n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'clusters'`); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.db.GetContext(t.Context(), &after, size); err != nil {
+	if err := s.db.DB.GetContext(t.Context(), &after, size); err != nil {
 		t.Fatal(err)
 	}
 	if hot != 5 || before != after {

@@ -16,10 +16,15 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/labels"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/page"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/partition"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // pgbouncer starts a PgBouncer in transaction mode, with fewer connections to
@@ -120,7 +125,7 @@ func TestEverythingWorksThroughAPoolerInTransactionMode(t *testing.T) {
 	if err := s.Await(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if ahead, err := s.Upkeep(t.Context(), 90*24*time.Hour); err != nil || ahead["statuses"] != Ahead {
+	if ahead, err := s.Upkeep(t.Context(), 90*24*time.Hour); err != nil || ahead["statuses"] != partition.Ahead {
 		t.Fatalf("upkeep: %v, %v", ahead, err)
 	}
 	var group sync.WaitGroup
@@ -141,7 +146,7 @@ func TestEverythingWorksThroughAPoolerInTransactionMode(t *testing.T) {
 		t.Error(err)
 	}
 	var timeout string
-	if err := s.db.GetContext(t.Context(), &timeout, `SHOW statement_timeout`); err != nil || timeout != "10s" {
+	if err := s.db.DB.GetContext(t.Context(), &timeout, `SHOW statement_timeout`); err != nil || timeout != "10s" {
 		t.Errorf("the pooler's sessions have a statement_timeout of %q: %v", timeout, err)
 	}
 	prepares := openWith(t, Config{URL: through})
@@ -157,7 +162,7 @@ func liveOnce(ctx context.Context, s *Store, name string) error {
 		return err
 	}
 	n := fleet.NewResource{Name: name, Labels: map[string]string{"region": "east", "run": name}, Spec: json.RawMessage(`{"a":"ü\""}`)}
-	r, err := s.Create(ctx, clusters, "default", n, Once{})
+	r, err := s.Create(ctx, clusters, "default", n, once.Request{})
 	if err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
@@ -169,14 +174,14 @@ func liveOnce(ctx context.Context, s *Store, name string) error {
 			}
 		}
 	}
-	due, err := s.Due(ctx, clusters, DueQuery{Selector: sel, Limit: MaxLimit})
+	due, err := s.Due(ctx, clusters, schedule.Query{Selector: sel, Limit: page.MaxLimit})
 	if err != nil || len(due.Items) == 0 {
 		return fmt.Errorf("due: %d items: %w", len(due.Items), errors.Join(err))
 	}
 	if err := s.Published(ctx, clusters, []string{due.Items[0].Token}, fleet.Backoff{NotReady: time.Second, Ready: time.Hour}); err != nil {
 		return fmt.Errorf("published: %w", err)
 	}
-	list, err := s.list(ctx, clusters, Tenants("default"), ListQuery{Selector: sel, Phases: []fleet.Phase{fleet.Ready}, Name: name})
+	list, err := s.list(ctx, clusters, tenant.Only("default"), resource.Query{Selector: sel, Phases: []fleet.Phase{fleet.Ready}, Name: name})
 	if err != nil || len(list.Items) != 1 {
 		return fmt.Errorf("list: %d items: %w", len(list.Items), errors.Join(err))
 	}

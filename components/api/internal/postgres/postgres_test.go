@@ -1,20 +1,24 @@
 package postgres
 
 import (
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"context"
 	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
-
-	gocmp "github.com/google/go-cmp/cmp"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 )
 
 func TestMain(m *testing.M) { pgdev.Main(m) }
@@ -23,7 +27,7 @@ var (
 	required = []string{"validation", "dns"}
 	clusters = fleet.Types()[0]
 	pools    = fleet.Types()[1]
-	all      = AllTenants()
+	all      = tenant.All()
 )
 
 // open returns a store that works as the application's role on a migrated
@@ -73,11 +77,11 @@ func openWith(t testing.TB, c Config) *Store {
 // application's role may not do.
 func asOwner(t testing.TB, s *Store) *sqlx.DB {
 	t.Helper()
-	owner, err := pgdev.AsOwner(s.origin.url)
+	owner, err := pgdev.AsOwner(s.From.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := origin{url: owner, name: migratorName}.pool(2, settings)
+	db, err := sqlx.Open("postgres", owner)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +91,7 @@ func asOwner(t testing.TB, s *Store) *sqlx.DB {
 
 func create(t testing.TB, s *Store, name string, labels map[string]string) fleet.Resource {
 	t.Helper()
-	r, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: name, Labels: labels, Spec: json.RawMessage(`{"version":"4.20.1"}`)}, Once{})
+	r, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: name, Labels: labels, Spec: json.RawMessage(`{"version":"4.20.1"}`)}, once.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,26 +103,29 @@ func get(t testing.TB, s *Store, id string) fleet.Resource {
 	return shown(t, s, clusters, id)
 }
 
-// shown is what whoever asks for a resource gets, read, and that Get says the same.
+// shown is what a write would read of a resource, and that Get shows the same.
 func shown(t testing.TB, s *Store, kind fleet.TypeInfo, id string) fleet.Resource {
 	t.Helper()
-	r, err := s.find(t.Context(), kind, all, id, true)
+	var out fleet.Resource
+	err := s.db.Within(t.Context(), kind, func(ctx context.Context, x *database.Tx) (err error) {
+		out, err = resource.Fetch(ctx, x, kind, id)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := r.resource(kind)
+	item, err := s.Get(t.Context(), kind, all, id, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	item, err := r.whole(kind)
-	if err != nil {
-		t.Fatal(err)
+	if item.ResourceVersion != out.ResourceVersion { // written in between
+		return out
 	}
 	text, err := item.AppendJSON(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := gocmp.Diff(unmarshal[any](t, []byte(mustJSON(out))), unmarshal[any](t, text)); diff != "" {
+	if diff := gocmp.Diff(unmarshal[any](t, []byte(database.JSON(out))), unmarshal[any](t, text)); diff != "" {
 		t.Errorf("resource (-) and item (+):\n%s", diff)
 	}
 	return out
@@ -133,7 +140,7 @@ func report(t testing.TB, s *Store, id string, n fleet.NewReport) fleet.Report {
 	return r
 }
 
-func patch(t testing.TB, s *Store, id string, change Change) fleet.Resource {
+func patch(t testing.TB, s *Store, id string, change desired.Change) fleet.Resource {
 	t.Helper()
 	r, err := s.Patch(t.Context(), clusters, all, id, change)
 	if err != nil {
@@ -142,20 +149,20 @@ func patch(t testing.TB, s *Store, id string, change Change) fleet.Resource {
 	return r
 }
 
-func withSpec(spec string) Change {
-	return func(r fleet.Resource) (Desired, error) {
-		return Desired{Labels: r.Labels, Spec: json.RawMessage(spec)}, nil
+func withSpec(spec string) desired.Change {
+	return func(r fleet.Resource) (desired.State, error) {
+		return desired.State{Labels: r.Labels, Spec: json.RawMessage(spec)}, nil
 	}
 }
 
-func withLabels(labels map[string]string) Change {
-	return func(r fleet.Resource) (Desired, error) { return Desired{Labels: labels, Spec: r.Spec}, nil }
+func withLabels(labels map[string]string) desired.Change {
+	return func(r fleet.Resource) (desired.State, error) { return desired.State{Labels: labels, Spec: r.Spec}, nil }
 }
 
 // remove deletes a cluster.
-func remove(t testing.TB, s *Store, sc Scope, id string, force bool) error {
+func remove(t testing.TB, s *Store, sc tenant.Scope, id string, force bool) error {
 	t.Helper()
-	_, err := s.Delete(t.Context(), clusters, sc, id, Removal{Force: force})
+	_, err := s.Delete(t.Context(), clusters, sc, id, desired.Removal{Force: force})
 	return err
 }
 
@@ -183,7 +190,7 @@ func scheduleIn(t testing.TB, s *Store, table, id string) fleet.Schedule {
 		Repeat     int        `db:"repeat"`
 		Later      pq.Int64Array
 	}
-	if err := s.db.GetContext(t.Context(), &row, `
+	if err := s.db.DB.GetContext(t.Context(), &row, `
 		SELECT wake_at, wake_reason, wakes, ready, nullif(base, 'infinity') AS base, repeat,
 			(SELECT array_agg((extract(epoch FROM m) * 1000000)::bigint) FROM unnest(later) m) AS later
 		FROM `+table+` WHERE id = $1`, id); err != nil {
@@ -202,9 +209,19 @@ func scheduleIn(t testing.TB, s *Store, table, id string) fleet.Schedule {
 	return out
 }
 
+// tablesOf are those of a type.
+func tablesOf(t testing.TB, of fleet.TypeInfo) database.Tables {
+	t.Helper()
+	names, err := database.TablesFor(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
 func now(t testing.TB, s *Store) time.Time {
 	t.Helper()
-	at, err := s.clock(context.Background())
+	at, err := s.db.Clock(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,9 +246,9 @@ func unmarshal[T any](t testing.TB, text []byte) T {
 }
 
 // list collects a page, which the store itself never does.
-func (s *Store) list(ctx context.Context, t fleet.TypeInfo, sc Scope, q ListQuery) (fleet.List, error) {
+func (s *Store) list(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, q resource.Query) (fleet.List, error) {
 	items := []fleet.Resource{}
-	out, err := s.List(ctx, t, sc, q, func(i Item) error {
+	out, err := s.List(ctx, t, sc, q, func(i resource.Item) error {
 		text, err := i.AppendJSON(nil)
 		if err != nil {
 			return err
@@ -249,11 +266,12 @@ func (s *Store) list(ctx context.Context, t fleet.TypeInfo, sc Scope, q ListQuer
 // its end, so that all are ended first.
 func deadlocks(t testing.TB, s *Store) int64 {
 	t.Helper()
-	s.db.SetMaxIdleConns(0)
-	s.due.SetMaxIdleConns(0)
+	s.db.DB.SetMaxIdleConns(0)
+	s.due.DB.SetMaxIdleConns(0)
 	db := asOwner(t, s)
+	const serving = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hyperfleet-api'`
 	for open := 1; open > 0; {
-		if err := db.GetContext(t.Context(), &open, servingSQL); err != nil {
+		if err := db.GetContext(t.Context(), &open, serving); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,6 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -17,42 +21,42 @@ const askedAgain = "reconcile requested"
 // current generation is final gets a newer one that is Pending. What is paused is
 // fleet.Conflict. What waits for the deletion of what belongs to it becomes due
 // once that is over, as it would have without a request.
-func (s *Store) Reconcile(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, adapters []string) (fleet.Resource, error) {
+func (s *Desk) Reconcile(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id string, adapters []string) (fleet.Resource, error) {
 	var out fleet.Resource
 	var before fleet.Phase
-	err := s.underLock(ctx, t, sc, id, func(ctx context.Context, l locked, owner *locked) error {
+	err := s.under.UnderLock(ctx, t, sc, id, func(ctx context.Context, l resource.Locked, owner *resource.Locked) error {
 		before = l.Resource.Status.Phase
-		if l.row.Paused {
-			return fleet.Errorf(fleet.Conflict, "%s is paused; set paused to false instead, which reconciles it as well", l.title())
+		if l.Row.Paused {
+			return fleet.Errorf(fleet.Conflict, "%s is paused; set paused to false instead, which reconciles it as well", l.Title())
 		}
 		if err := s.involved(l, adapters); err != nil {
 			return err
 		}
-		l, n, err := l.again(ctx, adapters)
+		l, n, err := takeBack(ctx, l, adapters)
 		if err != nil {
 			return err
 		}
 		if err := s.ask(ctx, l, owner, n > 0); err != nil {
 			return err
 		}
-		if err := l.audit(ctx, fleet.ActionReconcile, l.row.Generation); err != nil {
+		if err := l.Audit(ctx, fleet.ActionReconcile, l.Row.Generation); err != nil {
 			return err
 		}
-		out, err = l.tx.get(ctx, t, id)
+		out, err = resource.Fetch(ctx, l.Tx, t, id)
 		return err
 	})
 	if err != nil {
-		return fleet.Resource{}, outward(ctx, "reconcile "+t.Kind, err)
+		return fleet.Resource{}, database.Outward(ctx, "reconcile "+t.Kind, err)
 	}
 	s.log.InfoContext(ctx, "reconcile requested", "cluster", id, "adapters", adapters)
-	s.phaseChanged(ctx, id, before, out.Status.Phase)
+	s.under.PhaseChanged(ctx, id, before, out.Status.Phase)
 	return out, nil
 }
 
 // involved refuses names of adapters that have nothing to do with l: no such
 // one is required, and none reported.
-func (s *Store) involved(l locked, named []string) error {
-	there := slices.Clone(s.required[l.tx.info.Type])
+func (s *Desk) involved(l resource.Locked, named []string) error {
+	there := slices.Clone(s.under.Required[l.Tx.Info.Type])
 	for _, a := range l.Resource.Status.Adapters {
 		there = append(there, a.AdapterName)
 	}
@@ -60,7 +64,7 @@ func (s *Store) involved(l locked, named []string) error {
 	there = slices.Compact(there)
 	for _, name := range named {
 		if !slices.Contains(there, name) {
-			return invalid("adapter", "%q is neither required nor has it reported; there are %s", name, strings.Join(there, ", "))
+			return database.Invalid("adapter", "%q is neither required nor has it reported; there are %s", name, strings.Join(there, ", "))
 		}
 	}
 	return nil
@@ -84,20 +88,20 @@ func afresh(r fleet.Resource, named []string) []fleet.AdapterStatus {
 	return final
 }
 
-// again takes back final reports and says how many. The resource that it
+// takeBack takes back final reports and says how many. The resource that it
 // returns has the newer ones, and stands at the moment of the last.
-func (l locked) again(ctx context.Context, named []string) (locked, int, error) {
-	start, chosen := l.now, afresh(l.Resource, named)
+func takeBack(ctx context.Context, l resource.Locked, named []string) (resource.Locked, int, error) {
+	start, chosen := l.Now, afresh(l.Resource, named)
 	for i, a := range chosen {
-		l.now = start.Add(time.Duration(i) * time.Microsecond) // moments of one history never repeat
-		r, err := l.store(ctx, "", entry{Report: fleet.Report{
-			AdapterName: a.AdapterName, Phase: fleet.ReportPending, Message: askedAgain, LastTransitionTime: fleet.At(l.now),
+		l.Now = start.Add(time.Duration(i) * time.Microsecond) // moments of one history never repeat
+		r, err := store(ctx, l, "", entry{Report: fleet.Report{
+			AdapterName: a.AdapterName, Phase: fleet.ReportPending, Message: askedAgain, LastTransitionTime: fleet.At(l.Now),
 			ObservedGeneration: a.ObservedGeneration, Attempt: a.Attempt, AttemptBase: a.Attempt,
-		}}, l.now)
+		}}, l.Now)
 		if err != nil {
 			return l, 0, err
 		}
-		if err := l.latest(ctx, r); err != nil {
+		if err := setLatest(ctx, l, r); err != nil {
 			return l, 0, err
 		}
 		l.Resource.Status.Adapters = withReport(l.Resource.Status.Adapters, r)
@@ -106,23 +110,23 @@ func (l locked) again(ctx context.Context, named []string) (locked, int, error) 
 }
 
 // ask rolls up and wakes, after reports were taken back or without any.
-func (s *Store) ask(ctx context.Context, l locked, owner *locked, taken bool) error {
-	in, err := s.gather(ctx, l)
+func (s *Desk) ask(ctx context.Context, l resource.Locked, owner *resource.Locked, taken bool) error {
+	in, err := s.under.Gather(ctx, l)
 	if err != nil {
 		return err
 	}
 	in.Reported = taken
-	o := conclude(in)
-	o.plan.wakes = []wake{{l.now, fleet.Requested}}
+	o := resource.Conclude(in)
+	o.Plan.Wakes = []schedule.Wake{{At: l.Now, Why: fleet.Requested}}
 	if taken {
-		o.plan.base = &l.now
+		o.Plan.Base = &l.Now
 	}
-	if !taken && !o.over && alike(o.status, l.Resource.Status) {
-		if err := l.tx.exec(ctx, touchSQL, l.row.ID, l.now); err != nil {
+	if !taken && !o.Over && resource.Alike(o.Status, l.Resource.Status) {
+		if err := l.Tx.Exec(ctx, resource.TouchSQL, l.Row.ID, l.Now); err != nil {
 			return err
 		}
-		return l.tx.reschedule(ctx, l.row.ID, l.row.Generation, l.Resource.Status, o.plan)
+		return schedule.Move(ctx, l.Tx, l.Row.ID, l.Row.Generation, l.Resource.Status, o.Plan)
 	}
-	_, err = s.settle(ctx, l, owner, o)
+	_, err = s.under.Settle(ctx, l, owner, o)
 	return err
 }

@@ -4,8 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/audit"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/rollup"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -39,75 +44,99 @@ const (
 		SET status_id = excluded.status_id, message = excluded.message, data = excluded.data`
 )
 
+// Desk takes reports, and what changes them afterwards.
+type Desk struct {
+	db     *database.Pool
+	under  *resource.Locker
+	split  func(table, id string, now time.Time) bool // whether a partition ends between an id and now
+	groups map[fleet.ResourceType]*groups
+	log    *slog.Logger
+}
+
+func newDesk(db *database.Pool, under *resource.Locker, split func(table, id string, now time.Time) bool, log *slog.Logger) *Desk {
+	s := &Desk{db: db, under: under, split: split, groups: map[fleet.ResourceType]*groups{}, log: log}
+	for _, t := range fleet.Types() {
+		s.groups[t.Type] = &groups{store: func(ctx context.Context, group []*submission) error { return s.together(ctx, t, group) }}
+	}
+	return s
+}
+
+// wait returns when nothing is being stored.
+func (s *Desk) wait() {
+	for _, g := range s.groups {
+		g.wait()
+	}
+}
+
 // Report stores what an adapter says, rolls the resource up and reschedules
 // it, in one transaction, which may be that of other reports too; see [decide].
 // A report that ends a deletion makes the tombstone in the same transaction.
-func (s *Store) Report(ctx context.Context, t fleet.TypeInfo, sc Scope, id string, n fleet.NewReport) (fleet.Report, error) {
+func (s *Desk) Report(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id string, n fleet.NewReport) (fleet.Report, error) {
 	g, ok := s.groups[t.Type]
-	if !ok || !isID(id) {
-		return fleet.Report{}, notFound(t, id)
+	if !ok || !database.IsID(id) {
+		return fleet.Report{}, database.NotFound(t, id)
 	}
 	m := &submission{scope: sc, id: id, report: n}
 	err := errAlone
-	if !authorOf(ctx).Admin { // whose report is noted, which a group does not do
+	if !audit.AuthorOf(ctx).Admin { // whose report is noted, which a group does not do
 		err = g.submit(ctx, m)
 	}
 	if errors.Is(err, errAlone) {
 		err = s.alone(ctx, t, m)
 	}
 	if err != nil {
-		return fleet.Report{}, outward(ctx, "report on "+t.Kind, err)
+		return fleet.Report{}, database.Outward(ctx, "report on "+t.Kind, err)
 	}
 	if !m.folded {
 		s.log.DebugContext(ctx, "reported", "cluster", id, "adapter", m.out.AdapterName, "phase", string(m.out.Phase),
 			"generation", m.out.ObservedGeneration, "attempt", m.out.Attempt, "message", rollup.Cut(m.out.Message))
 	}
-	s.phaseChanged(ctx, id, m.before, m.after)
+	s.under.PhaseChanged(ctx, id, m.before, m.after)
 	return m.out, nil
 }
 
 // alone stores a report in a transaction of its own.
-func (s *Store) alone(ctx context.Context, t fleet.TypeInfo, m *submission) error {
-	return s.underLock(ctx, t, m.scope, m.id, func(ctx context.Context, l locked, owner *locked) error {
+func (s *Desk) alone(ctx context.Context, t fleet.TypeInfo, m *submission) error {
+	return s.under.UnderLock(ctx, t, m.scope, m.id, func(ctx context.Context, l resource.Locked, owner *resource.Locked) error {
 		m.before, m.after = l.Resource.Status.Phase, l.Resource.Status.Phase
-		in, err := s.gather(ctx, l)
+		in, err := s.under.Gather(ctx, l)
 		if err != nil {
 			return err
 		}
-		prev, err := l.previous(ctx, m.report)
+		prev, err := follows(ctx, l, m.report)
 		if err != nil {
 			return err
 		}
-		prev.split = prev.id != "" && s.split(l.tx.statuses, prev.id, l.now)
+		prev.split = prev.id != "" && s.split(l.Tx.Statuses, prev.id, l.Now)
 		v, err := decide(in, prev, m.report)
 		if err != nil {
 			return err
 		}
 		m.folded = v.folds
-		if m.out, err = l.store(ctx, prev.id, v.entry, l.now); err != nil {
+		if m.out, err = store(ctx, l, prev.id, v.entry, l.Now); err != nil {
 			return err
 		}
-		if authorOf(ctx).Admin {
-			if err := l.audit(ctx, fleet.ActionReport, l.row.Generation); err != nil {
+		if audit.AuthorOf(ctx).Admin {
+			if err := l.Audit(ctx, fleet.ActionReport, l.Row.Generation); err != nil {
 				return err
 			}
 		}
-		if v.outcome == nil {
-			return l.tx.exec(ctx, touchSQL, m.id, l.now)
+		if v.Outcome == nil {
+			return l.Tx.Exec(ctx, resource.TouchSQL, m.id, l.Now)
 		}
 		if !m.folded {
-			if err := l.latest(ctx, m.out); err != nil {
+			if err := setLatest(ctx, l, m.out); err != nil {
 				return err
 			}
 		}
-		m.after, err = s.settle(ctx, l, owner, *v.outcome)
+		m.after, err = s.under.Settle(ctx, l, owner, *v.Outcome)
 		return err
 	})
 }
 
-// previous finds the adapter's newest report on the generation that n is about.
+// follows finds the adapter's newest report on the generation that n is about.
 // For the current generation the history is not read.
-func (l locked) previous(ctx context.Context, n fleet.NewReport) (previous, error) {
+func follows(ctx context.Context, l resource.Locked, n fleet.NewReport) (previous, error) {
 	var found struct {
 		ID      string `db:"id"`
 		Phase   string `db:"phase"`
@@ -117,15 +146,15 @@ func (l locked) previous(ctx context.Context, n fleet.NewReport) (previous, erro
 	}
 	var prev previous
 	var err error
-	if n.ObservedGeneration != 0 && n.ObservedGeneration != l.row.Generation {
-		err = l.tx.row(ctx, &found, olderSQL, l.row.ID, n.AdapterName, n.ObservedGeneration, n.Message, document(n.Data))
+	if n.ObservedGeneration != 0 && n.ObservedGeneration != l.Row.Generation {
+		err = l.Tx.Row(ctx, &found, olderSQL, l.Row.ID, n.AdapterName, n.ObservedGeneration, n.Message, database.Document(n.Data))
 		prev.phase, prev.attempt, prev.base = fleet.ReportPhase(found.Phase), found.Attempt, found.Base
 	} else {
 		latest, ok := l.Resource.Status.Adapter(n.AdapterName)
-		if !ok || latest.ObservedGeneration != l.row.Generation {
+		if !ok || latest.ObservedGeneration != l.Row.Generation {
 			return previous{}, nil
 		}
-		err = l.tx.row(ctx, &found, latestSQL, l.row.ID, n.AdapterName, n.Message, document(n.Data))
+		err = l.Tx.Row(ctx, &found, latestSQL, l.Row.ID, n.AdapterName, n.Message, database.Document(n.Data))
 		prev = following(latest, found.ID, found.Same)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
@@ -146,44 +175,22 @@ func following(latest fleet.AdapterStatus, id string, same bool) previous {
 
 // store folds the entry into the previous one, or appends it, at a moment that
 // no other entry of the resource has.
-func (l locked) store(ctx context.Context, previous string, e entry, at time.Time) (fleet.Report, error) {
+func store(ctx context.Context, l resource.Locked, previous string, e entry, at time.Time) (fleet.Report, error) {
 	var stored reportRow
 	if e.folds {
-		err := l.tx.row(ctx, &stored, foldSQL, previous, at, nullable(e.RetryAt), nullable(e.CheckedAt), e.AttemptBase)
-		return stored.report(l.cluster()), err
+		err := l.Tx.Row(ctx, &stored, foldSQL, previous, at, database.Nullable(e.RetryAt), database.Nullable(e.CheckedAt), e.AttemptBase)
+		return stored.report(l.Cluster()), err
 	}
-	id, err := newID(at)
+	id, err := database.NewID(at)
 	if err != nil {
 		return fleet.Report{}, err
 	}
-	err = l.tx.row(ctx, &stored, insertReportSQL, id, l.row.ID, e.AdapterName, string(e.Phase), e.Message, document(e.Data),
-		e.ObservedGeneration, e.Attempt, e.AttemptBase, nullable(e.RetryAt), nullable(e.CheckedAt), e.LastTransitionTime.Time, at)
-	return stored.report(l.cluster()), err
+	err = l.Tx.Row(ctx, &stored, insertReportSQL, id, l.Row.ID, e.AdapterName, string(e.Phase), e.Message, database.Document(e.Data),
+		e.ObservedGeneration, e.Attempt, e.AttemptBase, database.Nullable(e.RetryAt), database.Nullable(e.CheckedAt), e.LastTransitionTime.Time, at)
+	return stored.report(l.Cluster()), err
 }
 
-// latest makes r its adapter's latest report, in full.
-func (l locked) latest(ctx context.Context, r fleet.Report) error {
-	return l.tx.exec(ctx, upsertReportSQL, l.row.ID, r.AdapterName, r.ID, r.Message, document(r.Data))
-}
-
-// settle stores what reports, a correction or a new configuration make of a
-// resource, and ends its deletion where that is over.
-func (s *Store) settle(ctx context.Context, l locked, owner *locked, o outcome) (fleet.Phase, error) {
-	if o.over && owner == nil && l.tx.info.Owner != "" {
-		return "", errOwnerFirst
-	}
-	if err := l.tx.exec(ctx, saveStatusSQL, l.row.ID, statusJSON(o.status), l.now, o.worked); err != nil {
-		return "", err
-	}
-	if !o.over {
-		return o.status.Phase, l.tx.reschedule(ctx, l.row.ID, l.row.Generation, o.status, o.plan)
-	}
-	l.Resource.Status = o.status
-	if err := s.entomb(ctx, l); err != nil {
-		return "", err
-	}
-	if owner == nil {
-		return fleet.Deleted, nil
-	}
-	return fleet.Deleted, s.ownedGone(ctx, *owner)
+// setLatest makes r its adapter's latest report, in full.
+func setLatest(ctx context.Context, l resource.Locked, r fleet.Report) error {
+	return l.Tx.Exec(ctx, upsertReportSQL, l.Row.ID, r.AdapterName, r.ID, r.Message, database.Document(r.Data))
 }

@@ -11,7 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -87,7 +89,7 @@ func TestReportRollsUpInItsTransaction(t *testing.T) {
 	if a, _ := got.Status.Adapter("validation"); a.Message != long || string(a.Data) != `{"policies": 3}` {
 		t.Errorf("GET by id shows %d bytes of message, data %s", len(a.Message), a.Data)
 	}
-	list, err := s.list(t.Context(), clusters, all, ListQuery{})
+	list, err := s.list(t.Context(), clusters, all, resource.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +172,7 @@ func TestRetryWakesAtItsMomentAndTheEarlierStays(t *testing.T) {
 	if got := scheduleOf(t, s, r.ID); !got.WakeAt.Equal(first.RetryAt.Time) || got.WakeReason != fleet.Retry || got.Wakes != 3 {
 		t.Errorf("schedule %+v", got)
 	}
-	if due := dueIDs(t, s, DueQuery{Backoff: fleet.Backoff{NotReady: time.Hour, Ready: time.Hour}}); len(due) != 0 {
+	if due := dueIDs(t, s, schedule.Query{Backoff: fleet.Backoff{NotReady: time.Hour, Ready: time.Hour}}); len(due) != 0 {
 		t.Errorf("due before its moment: %v", due)
 	}
 	patch(t, s, r.ID, withLabels(map[string]string{"a": "b"}))
@@ -222,7 +224,7 @@ func TestOnlyTheLatestReportCanChange(t *testing.T) {
 }
 
 // history collects one page of a history.
-func history(ctx context.Context, s *Store, t fleet.TypeInfo, sc Scope, id string, q ReportQuery) (fleet.ReportList, error) {
+func history(ctx context.Context, s *Store, t fleet.TypeInfo, sc tenant.Scope, id string, q ReportQuery) (fleet.ReportList, error) {
 	var items []fleet.Report
 	out, err := s.Reports(ctx, t, sc, id, q, func(r fleet.Report) error {
 		items = append(items, r)
@@ -305,25 +307,25 @@ func TestCursorBelongsToItsList(t *testing.T) {
 	for i := range 3 {
 		create(t, s, name(i), nil)
 	}
-	list, err := s.list(ctx, clusters, all, ListQuery{Limit: 1})
+	list, err := s.list(ctx, clusters, all, resource.Query{Limit: 1})
 	if err != nil || list.Continue == "" {
 		t.Fatalf("%+v %v", list, err)
 	}
-	due, err := s.Due(ctx, clusters, DueQuery{Limit: 1})
+	due, err := s.Due(ctx, clusters, schedule.Query{Limit: 1})
 	if err != nil || due.Continue == "" {
 		t.Fatalf("%+v %v", due, err)
 	}
-	for _, q := range []ListQuery{
+	for _, q := range []resource.Query{
 		{Continue: list.Continue, Name: "c-1"}, {Continue: list.Continue, Deleted: true}, {Continue: due.Continue}, {Continue: "x"}, {Continue: "!!"},
 		{Continue: list.Continue, Phases: []fleet.Phase{fleet.Ready}}, {Continue: list.Continue[:10]}, {Continue: "e30"},
 	} {
 		_, err := s.list(ctx, clusters, all, q)
 		wantCode(t, err, fleet.BadRequest)
 	}
-	_, err = s.list(ctx, clusters, Tenants("default"), ListQuery{Continue: list.Continue})
+	_, err = s.list(ctx, clusters, tenant.Only("default"), resource.Query{Continue: list.Continue})
 	wantCode(t, err, fleet.BadRequest)
-	_, err = s.Due(ctx, clusters, DueQuery{Continue: due.Continue, Backoff: fleet.Backoff{Ready: 1}})
+	_, err = s.Due(ctx, clusters, schedule.Query{Continue: due.Continue, Backoff: fleet.Backoff{Ready: 1}})
 	wantCode(t, err, fleet.BadRequest)
-	_, err = s.Due(ctx, clusters, DueQuery{Continue: list.Continue})
+	_, err = s.Due(ctx, clusters, schedule.Query{Continue: list.Continue})
 	wantCode(t, err, fleet.BadRequest)
 }

@@ -9,7 +9,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
 )
@@ -54,9 +59,9 @@ func TestNamesAreUniquePerTenantAmongTheNotDeleted(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	first := create(t, s, "a", nil)
-	_, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a"}, Once{})
+	_, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a"}, once.Request{})
 	wantCode(t, err, fleet.NameTaken)
-	if _, err := s.Create(t.Context(), clusters, "other", fleet.NewResource{Name: "a"}, Once{}); err != nil {
+	if _, err := s.Create(t.Context(), clusters, "other", fleet.NewResource{Name: "a"}, once.Request{}); err != nil {
 		t.Errorf("another tenant's name: %v", err)
 	}
 	if err := remove(t, s, all, first.ID, false); err != nil {
@@ -71,7 +76,7 @@ func TestScopeHidesOtherTenants(t *testing.T) {
 	r := create(t, s, "a", nil)
 	entry := report(t, s, r.ID, fleet.NewReport{AdapterName: "dns", Phase: fleet.ReportPending})
 	ctx := t.Context()
-	for _, sc := range []Scope{{}, Tenants(), Tenants("other", "third")} {
+	for _, sc := range []tenant.Scope{{}, tenant.Only(), tenant.Only("other", "third")} {
 		_, err := s.Get(ctx, clusters, sc, r.ID, true)
 		wantCode(t, err, fleet.NotFound)
 		_, err = s.Patch(ctx, clusters, sc, r.ID, withSpec(`{}`))
@@ -84,11 +89,11 @@ func TestScopeHidesOtherTenants(t *testing.T) {
 		_, err = s.GetReport(ctx, clusters, sc, r.ID, entry.ID, false)
 		wantCode(t, err, fleet.NotFound)
 		wantCode(t, s.DeleteReport(ctx, clusters, sc, r.ID, entry.ID), fleet.NotFound)
-		if list, err := s.list(ctx, clusters, sc, ListQuery{}); err != nil || len(list.Items) != 0 {
+		if list, err := s.list(ctx, clusters, sc, resource.Query{}); err != nil || len(list.Items) != 0 {
 			t.Errorf("list in scope %v: %d items, %v", sc, len(list.Items), err)
 		}
 	}
-	if _, err := s.Get(ctx, clusters, Tenants("other", "default"), r.ID, false); err != nil {
+	if _, err := s.Get(ctx, clusters, tenant.Only("other", "default"), r.ID, false); err != nil {
 		t.Errorf("in scope: %v", err)
 	}
 }
@@ -133,8 +138,8 @@ func TestPatchThatChangesNothingChangesNothing(t *testing.T) {
 	r := create(t, s, "a", map[string]string{"region": "us-east"})
 	r = patch(t, s, r.ID, withSpec(`{"b":[1,2.50],"a":{"x":1,"y":null}}`))
 	schedule := scheduleOf(t, s, r.ID)
-	same := patch(t, s, r.ID, func(r fleet.Resource) (Desired, error) {
-		return Desired{Labels: map[string]string{"region": "us-east"}, Spec: json.RawMessage(` {"a":{"y":null,"x":1.0},  "b":[1,2.5]}`)}, nil
+	same := patch(t, s, r.ID, func(r fleet.Resource) (desired.State, error) {
+		return desired.State{Labels: map[string]string{"region": "us-east"}, Spec: json.RawMessage(` {"a":{"y":null,"x":1.0},  "b":[1,2.5]}`)}, nil
 	})
 	if diff := cmp.Diff(r, same); diff != "" {
 		t.Errorf("resource changed:\n%s", diff)
@@ -143,7 +148,7 @@ func TestPatchThatChangesNothingChangesNothing(t *testing.T) {
 		t.Errorf("schedule changed:\n%s", diff)
 	}
 	refused := errors.New("refused")
-	_, err := s.Patch(t.Context(), clusters, all, r.ID, func(fleet.Resource) (Desired, error) { return Desired{}, refused })
+	_, err := s.Patch(t.Context(), clusters, all, r.ID, func(fleet.Resource) (desired.State, error) { return desired.State{}, refused })
 	if !errors.Is(err, refused) {
 		t.Errorf("error of the change: %v", err)
 	}
@@ -159,7 +164,7 @@ func TestLabelChangeMovesTheScheduleRowInTheSameTransaction(t *testing.T) {
 		t.Errorf("generation %d, version %s", moved.Generation, moved.ResourceVersion)
 	}
 	var shardKey, labels string
-	if err := s.db.QueryRowContext(t.Context(), `SELECT shard_key, labels::text FROM schedule WHERE id = $1`, r.ID).Scan(&shardKey, &labels); err != nil {
+	if err := s.db.DB.QueryRowContext(t.Context(), `SELECT shard_key, labels::text FROM schedule WHERE id = $1`, r.ID).Scan(&shardKey, &labels); err != nil {
 		t.Fatal(err)
 	}
 	if shardKey != "eu-west" || labels != `{"env": "prod", "region": "eu-west"}` {
@@ -190,15 +195,15 @@ func TestDeletedResourceIsATombstone(t *testing.T) {
 	if stone.Status.Phase != fleet.Deleted || stone.DeletedAt == nil || stone.ResourceVersion != "m2.s1" {
 		t.Errorf("tombstone %+v", stone)
 	}
-	if due := dueIDs(t, s, DueQuery{}); len(due) != 0 {
+	if due := dueIDs(t, s, schedule.Query{}); len(due) != 0 {
 		t.Errorf("due: %v", due)
 	}
 	counts, err := s.CountByPhase(ctx, clusters, time.Hour)
-	if diff := cmp.Diff(map[fleet.Phase]Count{fleet.Pending: {}, fleet.Provisioning: {}, fleet.Ready: {}, fleet.Failed: {}, fleet.Deleting: {}}, counts); diff != "" || err != nil {
+	if diff := cmp.Diff(map[fleet.Phase]schedule.Count{fleet.Pending: {}, fleet.Provisioning: {}, fleet.Ready: {}, fleet.Failed: {}, fleet.Deleting: {}}, counts); diff != "" || err != nil {
 		t.Errorf("counts (-want +got):\n%s%v", diff, err)
 	}
 	for deleted, want := range map[bool]int{false: 0, true: 1} {
-		if list, err := s.list(ctx, clusters, all, ListQuery{Deleted: deleted}); err != nil || len(list.Items) != want {
+		if list, err := s.list(ctx, clusters, all, resource.Query{Deleted: deleted}); err != nil || len(list.Items) != want {
 			t.Errorf("list with deleted=%v: %d items, %v", deleted, len(list.Items), err)
 		}
 	}
@@ -207,21 +212,21 @@ func TestDeletedResourceIsATombstone(t *testing.T) {
 func TestValuesThatPostgreSQLRefusesAreInvalid(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	_, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a", Spec: json.RawMessage(`{"x":"\u0000"}`)}, Once{})
+	_, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a", Spec: json.RawMessage(`{"x":"\u0000"}`)}, once.Request{})
 	wantCode(t, err, fleet.Invalid)
-	_, err = s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a\x00b"}, Once{})
+	_, err = s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "a\x00b"}, once.Request{})
 	wantCode(t, err, fleet.Invalid)
 }
 
 func TestMomentsOfARowNeverRepeat(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
-	if got := after(at, at.Add(-time.Hour)); !got.Equal(at.Add(time.Microsecond)) {
+	if got := database.After(at, at.Add(-time.Hour)); !got.Equal(at.Add(time.Microsecond)) {
 		t.Errorf("after a step back of the clock: %v", got)
 	}
 	last := ""
 	for i := range 5000 {
-		id, err := newID(at.Add(time.Duration(i) * time.Microsecond))
+		id, err := database.NewID(at.Add(time.Duration(i) * time.Microsecond))
 		if err != nil || id <= last {
 			t.Fatalf("id %q of microsecond %d is not after %q (%v)", id, i, last, err)
 		}

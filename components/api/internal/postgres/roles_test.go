@@ -5,11 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lib/pq"
-	"github.com/lib/pq/pqerror"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
 func TestTheApplicationChangesRowsAndNothingElse(t *testing.T) {
@@ -32,7 +34,7 @@ func TestTheApplicationChangesRowsAndNothingElse(t *testing.T) {
 		`SELECT make_partitions('statuses', 1000000)`,
 		`SELECT make_partitions('clusters; DROP TABLE clusters', 2)`,
 	} {
-		_, err := s.db.ExecContext(t.Context(), text)
+		_, err := s.db.DB.ExecContext(t.Context(), text)
 		if pq.As(err, pqerror.InsufficientPrivilege, pqerror.RaiseException) == nil {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -44,7 +46,7 @@ func TestTheApplicationChangesRowsAndNothingElse(t *testing.T) {
 func TestFunctionsOfTheMigratorUseNothingOfTheCallers(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	conn, err := s.db.Connx(t.Context())
+	conn, err := s.db.DB.Connx(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +76,7 @@ func TestFunctionsOfTheCallersNeverRunAsTheMigrator(t *testing.T) {
 	}
 	const body = `RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a function of the caller ran as %', current_user; END $$`
 	for _, arguments := range []string{"text, text, text", "text, text", "text, regclass"} {
-		if _, err := s.db.ExecContext(t.Context(), `CREATE FUNCTION public.format(`+arguments+`) `+body); err != nil {
+		if _, err := s.db.DB.ExecContext(t.Context(), `CREATE FUNCTION public.format(`+arguments+`) `+body); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -82,12 +84,12 @@ func TestFunctionsOfTheCallersNeverRunAsTheMigrator(t *testing.T) {
 		`SELECT make_partitions('statuses', 5)`,
 		`SELECT drop_expired_partition(name, interval '90 days') FROM partitioned`,
 	} {
-		if _, err := s.db.ExecContext(t.Context(), text); err != nil {
+		if _, err := s.db.DB.ExecContext(t.Context(), text); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
 	var made int
-	if err := s.db.GetContext(t.Context(), &made, `SELECT count(*) FROM partitions WHERE parent = 'statuses' AND from_at > now()`); err != nil || made < 5 {
+	if err := s.db.DB.GetContext(t.Context(), &made, `SELECT count(*) FROM partitions WHERE parent = 'statuses' AND from_at > now()`); err != nil || made < 5 {
 		t.Errorf("%d partitions lie ahead, %v", made, err)
 	}
 }
@@ -148,7 +150,7 @@ func TestTheShardKeyMovesWhenNobodyServes(t *testing.T) {
 	r := create(t, s, "a", map[string]string{"region": "us-east", "zone": "z1"})
 	create(t, s, "b", nil)
 	pools := seedPools(t, s, r.ID)
-	owner, err := pgdev.AsOwner(s.origin.url)
+	owner, err := pgdev.AsOwner(s.From.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +158,7 @@ func TestTheShardKeyMovesWhenNobodyServes(t *testing.T) {
 	if err := mover.MoveShardKey(t.Context(), "zone"); err == nil || !strings.Contains(err.Error(), "stop every API") {
 		t.Fatalf("while one serves: %v", err)
 	}
-	application := s.origin.url
+	application := s.From.URL
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -177,12 +179,12 @@ func TestTheShardKeyMovesWhenNobodyServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var key string
-	if err := moved.db.GetContext(t.Context(), &key, `SELECT shard_key FROM schedule WHERE id = $1`, r.ID); err != nil || key != "z1" {
+	if err := moved.db.DB.GetContext(t.Context(), &key, `SELECT shard_key FROM schedule WHERE id = $1`, r.ID); err != nil || key != "z1" {
 		t.Errorf("shard key %q, %v", key, err)
 	}
 	var labels []string
 	const both = `SELECT p.labels->>'zone' || ' ' || s.shard_key || ' ' || (s.labels = p.labels) FROM nodepools p JOIN nodepool_schedule s USING (id) ORDER BY p.name`
-	if err := moved.db.SelectContext(t.Context(), &labels, both); err != nil || len(labels) != pools || labels[0] != "z1 z1 true" || labels[1] != "z1 z1 true" {
+	if err := moved.db.DB.SelectContext(t.Context(), &labels, both); err != nil || len(labels) != pools || labels[0] != "z1 z1 true" || labels[1] != "z1 z1 true" {
 		t.Errorf("pools: %q, %v", labels, err)
 	}
 }
@@ -217,8 +219,8 @@ func TestNobodyWritesByAShardKeyThatHasMoved(t *testing.T) {
 	s := open(t)
 	c := cluster(t, s, "a")
 	p := c.pool("one")
-	s.db.SetMaxIdleConns(0)
-	s.due.SetMaxIdleConns(0)
+	s.db.DB.SetMaxIdleConns(0)
+	s.due.DB.SetMaxIdleConns(0)
 	mover := openWith(t, Config{URL: asURL(t, s)})
 	err := mover.MoveShardKey(t.Context(), "zone")
 	for err != nil && strings.Contains(err.Error(), "stop every API") && t.Context().Err() == nil { // the server notices in its own time
@@ -227,16 +229,16 @@ func TestNobodyWritesByAShardKeyThatHasMoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "b"}, Once{})
+	_, err = s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "b"}, once.Request{})
 	wantCode(t, err, fleet.Unavailable)
-	_, err = s.CreateIn(t.Context(), pools, all, c.id, fleet.NewResource{Name: "two"}, Once{})
+	_, err = s.CreateIn(t.Context(), pools, all, c.id, fleet.NewResource{Name: "two"}, once.Request{})
 	wantCode(t, err, fleet.Unavailable)
 	for _, o := range []on{c, p} {
-		_, err = o.patch(func(d *Desired) { d.Labels = map[string]string{"zone": "z1"} })
+		_, err = o.patch(func(d *desired.State) { d.Labels = map[string]string{"zone": "z1"} })
 		wantCode(t, err, fleet.Unavailable)
-		o.mustPatch(func(d *Desired) { d.Paused = true }) // which has nothing to do with it
+		o.mustPatch(func(d *desired.State) { d.Paused = true }) // which has nothing to do with it
 	}
-	if list, err := s.list(t.Context(), clusters, all, ListQuery{}); err != nil || len(list.Items) != 1 {
+	if list, err := s.list(t.Context(), clusters, all, resource.Query{}); err != nil || len(list.Items) != 1 {
 		t.Errorf("%d clusters, %v", len(list.Items), err)
 	}
 }
@@ -244,7 +246,7 @@ func TestNobodyWritesByAShardKeyThatHasMoved(t *testing.T) {
 // asURL is where the store's database is for its owner.
 func asURL(t testing.TB, s *Store) string {
 	t.Helper()
-	owner, err := pgdev.AsOwner(s.origin.url)
+	owner, err := pgdev.AsOwner(s.From.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +264,7 @@ func seedPools(t testing.TB, s *Store, owner string) int {
 		`INSERT INTO nodepool_schedule (id, shard_key, ready, base, wakes, repeat, generation, phase, transitioned_at, labels)
 		 SELECT id, 'us-east', false, now(), 1, 0, 1, 'Pending', now(), labels FROM nodepools WHERE owner_id = $1`,
 	} {
-		if _, err := s.db.ExecContext(t.Context(), text, owner); err != nil {
+		if _, err := s.db.DB.ExecContext(t.Context(), text, owner); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,8 +3,11 @@ package postgres
 import (
 	"context"
 	"errors"
-	"slices"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/page"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -15,45 +18,45 @@ const idsSQL = `SELECT id FROM {resources} WHERE deleted_at IS NULL AND id > $1 
 // those behind the id after ("" = from the start). It says how many it saw, how
 // many of them changed, and behind which id to go on; "" is the end. A deletion
 // that only waited for an adapter that takes no part any more ends.
-func (s *Store) RollUp(ctx context.Context, t fleet.TypeInfo, after string, limit int) (seen, changed int, next string, err error) {
-	names, err := of(t)
+func (s *Desk) RollUp(ctx context.Context, t fleet.TypeInfo, after string, limit int) (seen, changed int, next string, err error) {
+	names, err := database.TablesFor(t)
 	if err != nil {
 		return 0, 0, "", err
 	}
 	if after == "" {
-		after = nullID
+		after = database.NullID
 	}
 	var ids []string
-	if err := s.statements.read(ctx, &ids, names.sql(idsSQL), after, pageSize(limit)); err != nil {
-		return 0, 0, "", outward(ctx, "list "+string(t.Type), err)
+	if err := s.db.Read(ctx, &ids, names.SQL(idsSQL), after, page.Size(limit)); err != nil {
+		return 0, 0, "", database.Outward(ctx, "list "+string(t.Type), err)
 	}
 	for _, id := range ids {
 		did, err := s.rollUp(ctx, t, id)
 		if err != nil {
-			return 0, 0, "", outward(ctx, "roll up "+t.Kind, err)
+			return 0, 0, "", database.Outward(ctx, "roll up "+t.Kind, err)
 		}
 		if did {
 			changed++
 		}
 		next = id
 	}
-	if len(ids) < pageSize(limit) {
+	if len(ids) < page.Size(limit) {
 		next = ""
 	}
 	return len(ids), changed, next, nil
 }
 
-func (s *Store) rollUp(ctx context.Context, t fleet.TypeInfo, id string) (changed bool, err error) {
-	err = s.underLock(ctx, t, AllTenants(), id, func(ctx context.Context, l locked, owner *locked) error {
-		in, err := s.gather(ctx, l)
+func (s *Desk) rollUp(ctx context.Context, t fleet.TypeInfo, id string) (changed bool, err error) {
+	err = s.under.UnderLock(ctx, t, tenant.All(), id, func(ctx context.Context, l resource.Locked, owner *resource.Locked) error {
+		in, err := s.under.Gather(ctx, l)
 		if err != nil {
 			return err
 		}
-		o := conclude(in)
-		if changed = o.over || !alike(o.status, l.Resource.Status); !changed {
+		o := resource.Conclude(in)
+		if changed = o.Over || !resource.Alike(o.Status, l.Resource.Status); !changed {
 			return nil
 		}
-		_, err = s.settle(ctx, l, owner, o)
+		_, err = s.under.Settle(ctx, l, owner, o)
 		return err
 	})
 	var known *fleet.Error
@@ -61,12 +64,4 @@ func (s *Store) rollUp(ctx context.Context, t fleet.TypeInfo, id string) (change
 		return false, nil // deleted since it was listed
 	}
 	return changed, err
-}
-
-// alike says whether two roll-ups of the same reports say the same.
-func alike(a, b fleet.Status) bool {
-	return a.Phase == b.Phase && a.ObservedGeneration == b.ObservedGeneration && slices.EqualFunc(a.Conditions, b.Conditions,
-		func(a, b fleet.Condition) bool {
-			return a.Type == b.Type && a.Status == b.Status && a.Reason == b.Reason && a.Message == b.Message
-		})
 }

@@ -6,18 +6,21 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/registry"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-func pause(d *Desired)   { d.Paused = true }
-func unpause(d *Desired) { d.Paused = false }
+func pause(d *desired.State)   { d.Paused = true }
+func unpause(d *desired.State) { d.Paused = false }
 
 func TestWhatIsPausedIsNeverDue(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	c := cluster(t, s, "a")
-	token := walkDue(t, s, DueQuery{})[0].Token
+	token := walkDue(t, s, schedule.Query{})[0].Token
 	c.report("dns", running)
 	paused := c.mustPatch(pause)
 	if !paused.Paused || paused.Generation != 1 || paused.ResourceVersion != "m2.s1" {
@@ -25,7 +28,7 @@ func TestWhatIsPausedIsNeverDue(t *testing.T) {
 	}
 	nothing := func(after string) {
 		t.Helper()
-		if due := dueIDs(t, s, DueQuery{}); len(due) != 0 || !c.schedule().Parked {
+		if due := dueIDs(t, s, schedule.Query{}); len(due) != 0 || !c.schedule().Parked {
 			t.Errorf("after %s: due %v, schedule %+v", after, due, c.schedule())
 		}
 	}
@@ -41,7 +44,7 @@ func TestWhatIsPausedIsNeverDue(t *testing.T) {
 	c.report("validation", complete)
 	c.is(fleet.Ready, "")
 	nothing("reports")
-	c.mustPatch(func(d *Desired) {
+	c.mustPatch(func(d *desired.State) {
 		d.Spec, d.Labels = json.RawMessage(`{"n":1}`), map[string]string{"region": "eu-west"}
 	})
 	c.is(fleet.Pending, "")
@@ -58,7 +61,7 @@ func TestWhatIsPausedIsNeverDue(t *testing.T) {
 		t.Errorf("a token from before the pause took the wake-up away: %+v, %v", c.schedule(), err)
 	}
 
-	born, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "b", Paused: true}, Once{})
+	born, err := s.Create(t.Context(), clusters, "default", fleet.NewResource{Name: "b", Paused: true}, once.Request{})
 	if err != nil || !scheduleOf(t, s, born.ID).Parked {
 		t.Errorf("born paused: %+v, %v", born, err)
 	}
@@ -148,7 +151,7 @@ func TestReconcileBeginsAnotherAttempt(t *testing.T) {
 		t.Errorf("%d entries at %d moments", len(ids), len(moments))
 	}
 	report(t, s, d.id, fleet.NewReport{AdapterName: "dns", Phase: failed, Attempt: 2})
-	d.mustPatch(func(d *Desired) { d.Spec = json.RawMessage(`{"n":2}`) })
+	d.mustPatch(func(d *desired.State) { d.Spec = json.RawMessage(`{"n":2}`) })
 	if r = again(d); slices.Contains(asked(r), "dns") {
 		t.Errorf("a report on an older generation was taken back: %+v", r.Status)
 	}
@@ -199,7 +202,7 @@ func TestTheRegistryIsTheUnionOfInstances(t *testing.T) {
 	}
 	_, err = s.Adapter(t.Context(), "nobody")
 	wantCode(t, err, fleet.NotFound)
-	if _, err := asOwner(t, s).ExecContext(t.Context(), `INSERT INTO adapters SELECT 'many', n::text, '{clusters}', '{}', false, '', 0, NULL, now() FROM generate_series(1, $1) n`, MaxInstances); err != nil {
+	if _, err := asOwner(t, s).ExecContext(t.Context(), `INSERT INTO adapters SELECT 'many', n::text, '{clusters}', '{}', false, '', 0, NULL, now() FROM generate_series(1, $1) n`, registry.MaxInstances); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.RegisterAdapter(t.Context(), "many", fleet.NewAdapterInstance{Instance: "one-more", ResourceTypes: ofClusters})

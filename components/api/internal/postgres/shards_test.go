@@ -7,18 +7,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/registry"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-func newShard(holder, selector string) NewShard {
-	return NewShard{Holder: holder, Type: fleet.Clusters, Selector: selector, PollInterval: 5 * time.Second,
+func newShard(holder, selector string) registry.NewShard {
+	return registry.NewShard{Holder: holder, Type: fleet.Clusters, Selector: selector, PollInterval: 5 * time.Second,
 		Backoff: fleet.Backoff{NotReady: 10 * time.Second, Ready: 30 * time.Minute}}
 }
 
 // age lets time pass for a shard.
 func age(t testing.TB, s *Store, name string, by time.Duration) {
 	t.Helper()
-	if _, err := s.db.ExecContext(t.Context(), `UPDATE shards SET renewed_at = renewed_at - $2 * interval '1 microsecond' WHERE name = $1`, name, by.Microseconds()); err != nil {
+	if _, err := s.db.DB.ExecContext(t.Context(), `UPDATE shards SET renewed_at = renewed_at - $2 * interval '1 microsecond' WHERE name = $1`, name, by.Microseconds()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -104,7 +105,7 @@ func TestShardsAreListedByName(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, q := "", ShardQuery{Type: fleet.Clusters, Limit: 2}
+	got, q := "", registry.ShardQuery{Type: fleet.Clusters, Limit: 2}
 	for {
 		list, err := s.Shards(t.Context(), q)
 		if err != nil {
@@ -120,7 +121,7 @@ func TestShardsAreListedByName(t *testing.T) {
 	if got != "s-0 s-1 s-2 s-3 s-4 " {
 		t.Errorf("listed %q", got)
 	}
-	if list, err := s.Shards(t.Context(), ShardQuery{Type: fleet.NodePools}); err != nil || len(list.Items) != 0 {
+	if list, err := s.Shards(t.Context(), registry.ShardQuery{Type: fleet.NodePools}); err != nil || len(list.Items) != 0 {
 		t.Errorf("of another type: %+v, %v", list, err)
 	}
 }

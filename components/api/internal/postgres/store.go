@@ -2,13 +2,21 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/audit"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/coverage"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/migration"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/partition"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/registry"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -34,19 +42,18 @@ type Config struct {
 
 // Store is the API's database. Its methods may be called at the same time.
 type Store struct {
-	db         *sqlx.DB
-	due        *sqlx.DB // connections that plan for the due query
-	origin     origin
-	role       string
-	shardKey   string
-	required   map[fleet.ResourceType][]string
-	log        *slog.Logger
-	statements *statements // of db
-	dueQueries *statements // of due
-	spread     spread
-	ranges     atomic.Pointer[ranges] // partitions as last seen
-	groups     map[fleet.ResourceType]*groups
-	covering   chan struct{} // full while a coverage is computed
+	*resource.Reader
+	*History
+	*desired.Writer
+	*Desk
+	*schedule.Schedule
+	*registry.Registry
+	*coverage.Comparison
+	*audit.Log
+	*migration.Schema
+
+	db, due *database.Pool
+	keeper  *partition.Keeper
 }
 
 // Open prepares pools of connections and makes none yet: whether the database
@@ -67,46 +74,67 @@ func Open(_ context.Context, c Config) (*Store, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	from := origin{url: c.URL, passwordFile: c.PasswordFile, pooler: c.Pooler}
+	from := database.Origin{URL: c.URL, PasswordFile: c.PasswordFile, Pooler: c.Pooler}
 	forDue := max(1, c.MaxConns/4)
-	db, err := from.pool(max(1, c.MaxConns-forDue), settings)
+	db, err := from.Open(max(1, c.MaxConns-forDue), c.Acquire, nil)
 	if err != nil {
 		return nil, err
 	}
-	due, err := from.pool(forDue, settings, dueSettings)
+	due, err := from.Open(forDue, c.Acquire, schedule.Settings)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	s := &Store{
-		db: db, due: due, origin: from, role: c.Role, shardKey: c.ShardKey, required: c.Required, log: c.Log,
-		statements: newStatements(db, c), dueQueries: newStatements(due, c),
-		groups: map[fleet.ResourceType]*groups{}, covering: make(chan struct{}, 1),
-	}
-	s.dueQueries.local = dueSettings
-	for _, t := range fleet.Types() {
-		s.groups[t.Type] = &groups{store: func(ctx context.Context, group []*submission) error { return s.together(ctx, t, group) }}
-	}
-	return s, nil
+	keeper := partition.New(db, c.Log)
+	registry := registry.New(db, c.Required)
+	under := resource.NewLocker(db, registry, c.Required, c.Log)
+	return &Store{
+		Reader: resource.NewReader(db), History: newHistory(db), Writer: desired.New(db, under, c.ShardKey, c.Log),
+		Desk: newDesk(db, under, keeper.Split, c.Log), Schedule: schedule.New(db, due, c.ShardKey),
+		Registry: registry, Comparison: coverage.New(db, c.ShardKey), Log: audit.New(db),
+		Schema: migration.New(db, from, c.Role, c.ShardKey, c.Log), db: db, due: due, keeper: keeper,
+	}, nil
 }
 
 // Ping says whether the database answers.
-func (s *Store) Ping(ctx context.Context) error {
-	if err := s.db.PingContext(ctx); err != nil {
-		return outward(ctx, "ping the database", err)
+func (s *Store) Ping(ctx context.Context) error { return s.db.Ping(ctx) }
+
+// Migrate brings the schema up to date, one process at a time, settles the
+// shard key (a database that was settled for another one is refused), and
+// grants the application's role what a serving process needs. The store's own
+// role must own the database.
+func (s *Store) Migrate(ctx context.Context) error {
+	if err := s.Schema.Up(ctx); err != nil {
+		return err
 	}
-	return nil
+	return s.keeper.Learn(ctx)
+}
+
+// Await says whether the schema is as this program needs it, at least; it
+// changes nothing. While it is not, the error is fleet.Unavailable.
+func (s *Store) Await(ctx context.Context) error {
+	if err := s.Schema.Await(ctx); err != nil {
+		return err
+	}
+	return s.keeper.Learn(ctx)
+}
+
+// Upkeep does what time asks for: it makes partitions ahead, drops those that
+// are older than the retention, and removes tombstones of that age and
+// idempotency keys whose time is over. Every replica may do so at any time. It
+// returns how many partitions each table has ahead, also beside an error, as far
+// as that could be read.
+func (s *Store) Upkeep(ctx context.Context, retention time.Duration) (ahead map[string]int64, err error) {
+	ahead, err = s.keeper.Upkeep(ctx, retention)
+	return ahead, errors.Join(err, once.Drop(ctx, s.db))
+}
+
+// Stats says how each pool of connections is used, by the pool's name.
+func (s *Store) Stats() map[string]sql.DBStats {
+	return map[string]sql.DBStats{"main": s.db.DB.Stats(), "due": s.due.DB.Stats()}
 }
 
 // Close waits for what is being stored and gives all connections back.
 func (s *Store) Close() error {
-	for _, g := range s.groups {
-		g.wait()
-	}
-	var problems []error
-	for _, pool := range []interface{ Close() error }{s.db, s.due} {
-		if err := pool.Close(); !away(err) { // what the server has closed already cannot be told goodbye
-			problems = append(problems, err)
-		}
-	}
-	return errors.Join(problems...)
+	s.wait()
+	return errors.Join(s.db.Close(), s.due.Close())
 }

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/lib/pq"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/lib/pq"
 )
 
 const (
@@ -124,23 +126,23 @@ type (
 
 // subject is a resource of a group, moved on by one report after the other.
 type subject struct {
-	locked
+	resource.Locked
 	reports int
 	worked  bool
-	wakes   []wake
+	wakes   []schedule.Wake
 }
 
 // together stores a group in one transaction. What comes of each report is the
 // report's; an error is everybody's. A report that a group cannot store says
 // errAlone, and so do all of a group that the database refuses: one of them
 // cannot be stored, and nothing of it was.
-func (s *Store) together(ctx context.Context, t fleet.TypeInfo, group []*submission) error {
-	err := s.within(ctx, t, func(ctx context.Context, x *tx) error {
-		subjects, err := x.lockMany(ctx, group)
+func (s *Desk) together(ctx context.Context, t fleet.TypeInfo, group []*submission) error {
+	err := s.db.Within(ctx, t, func(ctx context.Context, x *database.Tx) error {
+		subjects, err := lockMany(ctx, x, group)
 		if err != nil {
 			return err
 		}
-		found, err := x.latestMany(ctx, group)
+		found, err := latestMany(ctx, x, group)
 		if err != nil {
 			return err
 		}
@@ -148,31 +150,31 @@ func (s *Store) together(ctx context.Context, t fleet.TypeInfo, group []*submiss
 		for i, m := range group {
 			m.err = s.judge(subjects[m.id], found[i], m, &w)
 		}
-		return x.saveMany(ctx, subjects, &w)
+		return saveMany(ctx, x, subjects, &w)
 	})
-	if err == nil || away(err) || fleet.ErrorCode(err) != fleet.Internal || ctx.Err() != nil {
+	if err == nil || database.Away(err) || fleet.ErrorCode(err) != fleet.Internal || ctx.Err() != nil {
 		return err
 	}
 	return errAlone
 }
 
-func (x *tx) lockMany(ctx context.Context, group []*submission) (map[string]*subject, error) {
+func lockMany(ctx context.Context, x *database.Tx, group []*submission) (map[string]*subject, error) {
 	ids := make(pq.StringArray, len(group))
 	for i, m := range group {
 		ids[i] = m.id
 	}
 	slices.Sort(ids)
-	var rows []row
-	if err := x.rows(ctx, &rows, lockManySQL, slices.Compact(ids)); err != nil {
+	var rows []resource.Row
+	if err := x.Rows(ctx, &rows, lockManySQL, slices.Compact(ids)); err != nil {
 		return nil, err
 	}
 	subjects := make(map[string]*subject, len(rows))
 	for _, r := range rows {
-		l, err := x.locked(r)
+		l, err := resource.Hold(x, r)
 		if err != nil {
 			return nil, err
 		}
-		subjects[r.ID] = &subject{locked: l}
+		subjects[r.ID] = &subject{Locked: l}
 	}
 	return subjects, nil
 }
@@ -185,15 +187,15 @@ type found struct {
 }
 
 // latestMany finds what each report of the group follows, by its place there.
-func (x *tx) latestMany(ctx context.Context, group []*submission) (map[int]found, error) {
+func latestMany(ctx context.Context, x *database.Tx, group []*submission) (map[int]found, error) {
 	places, ids := make(pq.Int64Array, len(group)), make(pq.StringArray, len(group))
 	adapters, messages, data := make(pq.StringArray, len(group)), make(pq.StringArray, len(group)), make(pq.StringArray, len(group))
 	for i, m := range group {
 		places[i], ids[i], adapters[i] = int64(i), m.id, m.report.AdapterName
-		messages[i], data[i] = m.report.Message, document(m.report.Data)
+		messages[i], data[i] = m.report.Message, database.Document(m.report.Data)
 	}
 	var rows []found
-	if err := x.rows(ctx, &rows, latestManySQL, places, ids, adapters, messages, data); err != nil {
+	if err := x.Rows(ctx, &rows, latestManySQL, places, ids, adapters, messages, data); err != nil {
 		return nil, err
 	}
 	all := make(map[int]found, len(rows))
@@ -213,21 +215,21 @@ type writes struct {
 // judge decides on one report of a group as on one alone, and notes what it
 // writes. What is gone or busy, what is being deleted, and reports on another
 // generation go alone.
-func (s *Store) judge(l *subject, f found, m *submission, w *writes) error {
-	if l == nil || !m.scope.sees(l.row.Tenant) || l.Deleting() ||
-		m.report.ObservedGeneration != 0 && m.report.ObservedGeneration != l.row.Generation {
+func (s *Desk) judge(l *subject, f found, m *submission, w *writes) error {
+	if l == nil || !m.scope.Sees(l.Row.Tenant) || l.Deleting() ||
+		m.report.ObservedGeneration != 0 && m.report.ObservedGeneration != l.Row.Generation {
 		return errAlone
 	}
-	at := l.now
+	at := l.Now
 	if l.reports > 0 {
 		at = at.Add(time.Microsecond)
 	}
-	in := s.input(l.locked, nil)
+	in := s.under.Input(l.Locked, nil)
 	in.Now = fleet.At(at)
 	prev := previous{}
-	if latest, ok := l.Resource.Status.Adapter(m.report.AdapterName); ok && latest.ObservedGeneration == l.row.Generation && f.ID != "" {
+	if latest, ok := l.Resource.Status.Adapter(m.report.AdapterName); ok && latest.ObservedGeneration == l.Row.Generation && f.ID != "" {
 		prev = following(latest, f.ID, f.Same)
-		prev.split = s.split(l.tx.statuses, f.ID, at)
+		prev.split = s.split(l.Tx.Statuses, f.ID, at)
 	}
 	v, err := decide(in, prev, m.report)
 	if err != nil {
@@ -235,46 +237,46 @@ func (s *Store) judge(l *subject, f found, m *submission, w *writes) error {
 	}
 	id := prev.id
 	if v.folds {
-		w.folds = append(w.folds, newFold{id, at, nullable(v.RetryAt), nullable(v.CheckedAt), v.AttemptBase})
+		w.folds = append(w.folds, newFold{id, at, database.Nullable(v.RetryAt), database.Nullable(v.CheckedAt), v.AttemptBase})
 	} else {
-		if id, err = newID(at); err != nil {
+		if id, err = database.NewID(at); err != nil {
 			return err
 		}
 		w.entries = append(w.entries, newEntry{
-			ID: id, Subject: m.id, Adapter: v.AdapterName, Phase: string(v.Phase), Message: v.Message, Data: json.RawMessage(document(v.Data)),
-			Generation: v.ObservedGeneration, Attempt: v.Attempt, Base: v.AttemptBase, RetryAt: nullable(v.RetryAt),
-			CheckedAt: nullable(v.CheckedAt), Transition: v.LastTransitionTime.Time, At: at,
+			ID: id, Subject: m.id, Adapter: v.AdapterName, Phase: string(v.Phase), Message: v.Message, Data: json.RawMessage(database.Document(v.Data)),
+			Generation: v.ObservedGeneration, Attempt: v.Attempt, Base: v.AttemptBase, RetryAt: database.Nullable(v.RetryAt),
+			CheckedAt: database.Nullable(v.CheckedAt), Transition: v.LastTransitionTime.Time, At: at,
 		})
 	}
 	w.at[id] = m
-	m.folded, m.before, m.after = v.folds, l.Resource.Status.Phase, v.status.Phase
-	l.now, l.Resource.Status, l.reports, l.worked = at, v.status, l.reports+1, l.worked || v.worked
-	l.wakes = append(l.wakes, v.plan.wakes...)
+	m.folded, m.before, m.after = v.folds, l.Resource.Status.Phase, v.Status.Phase
+	l.Now, l.Resource.Status, l.reports, l.worked = at, v.Status, l.reports+1, l.worked || v.Worked
+	l.wakes = append(l.wakes, v.Plan.Wakes...)
 	return nil
 }
 
-func (x *tx) saveMany(ctx context.Context, subjects map[string]*subject, w *writes) error {
+func saveMany(ctx context.Context, x *database.Tx, subjects map[string]*subject, w *writes) error {
 	changes := []newChange{}
 	for id, l := range subjects {
 		if l.reports == 0 {
 			continue
 		}
-		first, at := earliest(l.wakes)
+		first, at := schedule.Earliest(l.wakes)
 		changes = append(changes, newChange{
-			ID: id, Status: json.RawMessage(statusJSON(l.Resource.Status)), At: l.now, Reports: l.reports, Worked: l.worked,
-			Ready: l.Resource.Status.Phase == fleet.Ready, Phase: string(l.Resource.Status.Phase), Generation: l.row.Generation,
-			Transition: l.Resource.Status.LastTransitionTime.Time, Wakes: len(l.wakes), WakeAt: at, Reason: string(first.why), Retries: retries(l.wakes),
+			ID: id, Status: json.RawMessage(resource.StatusJSON(l.Resource.Status)), At: l.Now, Reports: l.reports, Worked: l.worked,
+			Ready: l.Resource.Status.Phase == fleet.Ready, Phase: string(l.Resource.Status.Phase), Generation: l.Row.Generation,
+			Transition: l.Resource.Status.LastTransitionTime.Time, Wakes: len(l.wakes), WakeAt: at, Reason: string(first.Why), Retries: schedule.Retries(l.wakes),
 		})
 	}
 	if len(changes) == 0 {
 		return nil
 	}
-	oldest := maxID
+	oldest := database.MaxID
 	for _, f := range w.folds {
 		oldest = min(oldest, f.ID)
 	}
 	var rows []reportRow
-	if err := x.rows(ctx, &rows, saveManySQL, mustJSON(w.entries), mustJSON(w.folds), mustJSON(changes), oldest, fleet.MaxLater); err != nil {
+	if err := x.Rows(ctx, &rows, saveManySQL, database.JSON(w.entries), database.JSON(w.folds), database.JSON(changes), oldest, fleet.MaxLater); err != nil {
 		return err
 	}
 	if len(rows) != len(w.entries)+len(w.folds) {
@@ -282,7 +284,7 @@ func (x *tx) saveMany(ctx context.Context, subjects map[string]*subject, w *writ
 	}
 	for _, r := range rows {
 		m := w.at[r.ID]
-		m.out = r.report(subjects[m.id].cluster())
+		m.out = r.report(subjects[m.id].Cluster())
 	}
 	return nil
 }

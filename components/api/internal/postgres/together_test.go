@@ -9,7 +9,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -20,17 +23,17 @@ func twin(t *testing.T, s *Store) map[string]string {
 	for _, name := range []string{"plain", "second", "respecified", "paused", "deleting", "gone"} {
 		ids[name] = create(t, s, name, map[string]string{"region": "us-east"}).ID
 	}
-	foreign, err := s.Create(t.Context(), clusters, "foreign", fleet.NewResource{Name: "foreign"}, Once{})
+	foreign, err := s.Create(t.Context(), clusters, "foreign", fleet.NewResource{Name: "foreign"}, once.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ids["foreign"] = foreign.ID
 	patch(t, s, ids["respecified"], withSpec(`{"version":"4.21.0"}`))
-	patch(t, s, ids["paused"], func(r fleet.Resource) (Desired, error) {
-		return Desired{Labels: r.Labels, Spec: r.Spec, Paused: true}, nil
+	patch(t, s, ids["paused"], func(r fleet.Resource) (desired.State, error) {
+		return desired.State{Labels: r.Labels, Spec: r.Spec, Paused: true}, nil
 	})
 	report(t, s, ids["deleting"], fleet.NewReport{AdapterName: "dns", Phase: running})
-	for name, how := range map[string]Removal{"deleting": {}, "gone": {Force: true}} {
+	for name, how := range map[string]desired.Removal{"deleting": {}, "gone": {Force: true}} {
 		if _, err := s.Delete(t.Context(), clusters, all, ids[name], how); err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +44,7 @@ func twin(t *testing.T, s *Store) map[string]string {
 // spoken is a report of the test, on a resource by its name.
 type spoken struct {
 	name  string
-	scope Scope
+	scope tenant.Scope
 	fleet.NewReport
 }
 
@@ -53,7 +56,7 @@ func conversation(r *rand.Rand) []spoken {
 	for range 1 + r.IntN(16) {
 		n := spoken{name: pick("plain", "plain", "second", "respecified", "respecified", "paused", "deleting", "gone", "foreign", "unknown"), scope: all}
 		if r.IntN(6) == 0 {
-			n.scope = Tenants("default")
+			n.scope = tenant.Only("default")
 		}
 		n.AdapterName = pick("validation", "dns", "placement")
 		if seen[n.name+n.AdapterName] {
@@ -104,10 +107,10 @@ func TestAGroupDoesWhatReportsAloneDo(t *testing.T) {
 			} else {
 				grouped++
 			}
-			m.err = outward(t.Context(), "report", m.err)
+			m.err = database.Outward(t.Context(), "report", m.err)
 		}
 		for i, m := range groupB {
-			m.err = outward(t.Context(), "report", b.alone(t.Context(), clusters, m))
+			m.err = database.Outward(t.Context(), "report", b.alone(t.Context(), clusters, m))
 			if diff := cmp.Diff(answerOf(m), answerOf(groupA[i])); diff != "" {
 				t.Errorf("seed %d, round %d, %+v: alone (-), in a group (+)\n%s", seed, round, said[i], diff)
 			}
@@ -159,7 +162,7 @@ func everything(t *testing.T, s *Store) []string {
 		 FROM adapter_reports r JOIN clusters c ON c.id = r.cluster_id JOIN statuses h ON h.id = r.status_id ORDER BY c.name, r.adapter_name`,
 	} {
 		var rows []string
-		if err := s.db.SelectContext(t.Context(), &rows, text); err != nil {
+		if err := s.db.DB.SelectContext(t.Context(), &rows, text); err != nil {
 			t.Fatal(err)
 		}
 		out = append(out, strings.Join(rows, "\n"))

@@ -8,9 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/labels"
-
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // TestWalkSeesEveryStableRowOnce walks lists while others create, change and
@@ -36,8 +39,8 @@ func TestWalkSeesEveryStableRowOnce(t *testing.T) {
 	}
 	for range rounds(t) {
 		for _, limit := range []int{1, 7, 50} {
-			everything := seen(t, s, ListQuery{Limit: limit})
-			some := seen(t, s, ListQuery{Limit: limit, Selector: selector})
+			everything := seen(t, s, resource.Query{Limit: limit})
+			some := seen(t, s, resource.Query{Limit: limit, Selector: selector})
 			for id, first := range stable {
 				if everything[id] != 1 {
 					t.Errorf("pages of %d: %s was seen %d times", limit, id, everything[id])
@@ -50,7 +53,7 @@ func TestWalkSeesEveryStableRowOnce(t *testing.T) {
 	}
 }
 
-func seen(t testing.TB, s *Store, q ListQuery) map[string]int {
+func seen(t testing.TB, s *Store, q resource.Query) map[string]int {
 	t.Helper()
 	count := map[string]int{}
 	for {
@@ -77,13 +80,13 @@ func seen(t testing.TB, s *Store, q ListQuery) map[string]int {
 func churn(t *testing.T, ctx context.Context, s *Store, n int, stable map[string]bool) {
 	var mine []string
 	for i := 0; ctx.Err() == nil; i++ {
-		r, err := s.Create(ctx, clusters, "default", fleet.NewResource{Name: fmt.Sprintf("w%d-%d", n, i), Labels: map[string]string{"keep": "yes", "region": regions[0]}}, Once{})
+		r, err := s.Create(ctx, clusters, "default", fleet.NewResource{Name: fmt.Sprintf("w%d-%d", n, i), Labels: map[string]string{"keep": "yes", "region": regions[0]}}, once.Request{})
 		if err == nil {
 			mine = append(mine, r.ID)
 		}
 		if len(mine) > 5 {
 			k := rand.IntN(len(mine))
-			_, err = s.Delete(ctx, clusters, all, mine[k], Removal{Force: true})
+			_, err = s.Delete(ctx, clusters, all, mine[k], desired.Removal{Force: true})
 			mine = append(mine[:k], mine[k+1:]...)
 		}
 		for id := range stable { // any one
@@ -121,23 +124,23 @@ func TestListFilters(t *testing.T) {
 	later := since.Add(time.Microsecond)
 	for _, test := range []struct {
 		name string
-		q    ListQuery
+		q    resource.Query
 		want string
 	}{
-		{"nothing asked is everything", ListQuery{}, "a b c"},
-		{"by labels", ListQuery{Selector: selector("region=us-east,env!=prod")}, "b"},
-		{"by absent label", ListQuery{Selector: selector("!region")}, "c"},
-		{"nothing matches the empty scope of labels", ListQuery{Selector: labels.Nothing()}, ""},
-		{"by phase", ListQuery{Phases: []fleet.Phase{fleet.Ready, fleet.Failed}}, "b c"},
-		{"by other phases", ListQuery{Phases: []fleet.Phase{fleet.Ready}, NotPhases: true}, "a c"},
-		{"by name", ListQuery{Name: "b"}, "b"},
-		{"by time, the moment included", ListQuery{UpdatedSince: &since}, "c"},
-		{"by time, after the moment", ListQuery{UpdatedSince: &later}, ""},
-		{"all at once", ListQuery{Selector: selector("env"), Phases: []fleet.Phase{fleet.Pending}, Name: "a", UpdatedSince: &a.UpdatedAt.Time}, "a"},
+		{"nothing asked is everything", resource.Query{}, "a b c"},
+		{"by labels", resource.Query{Selector: selector("region=us-east,env!=prod")}, "b"},
+		{"by absent label", resource.Query{Selector: selector("!region")}, "c"},
+		{"nothing matches the empty scope of labels", resource.Query{Selector: labels.Nothing()}, ""},
+		{"by phase", resource.Query{Phases: []fleet.Phase{fleet.Ready, fleet.Failed}}, "b c"},
+		{"by other phases", resource.Query{Phases: []fleet.Phase{fleet.Ready}, NotPhases: true}, "a c"},
+		{"by name", resource.Query{Name: "b"}, "b"},
+		{"by time, the moment included", resource.Query{UpdatedSince: &since}, "c"},
+		{"by time, after the moment", resource.Query{UpdatedSince: &later}, ""},
+		{"all at once", resource.Query{Selector: selector("env"), Phases: []fleet.Phase{fleet.Pending}, Name: "a", UpdatedSince: &a.UpdatedAt.Time}, "a"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			list, err := s.list(t.Context(), clusters, Tenants("default"), test.q)
+			list, err := s.list(t.Context(), clusters, tenant.Only("default"), test.q)
 			if err != nil {
 				t.Fatal(err)
 			}

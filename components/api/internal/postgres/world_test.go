@@ -5,8 +5,11 @@ import (
 	"slices"
 	"time"
 
-	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -19,17 +22,17 @@ func (w *world) born(paused bool) {
 	var r fleet.Resource
 	var err error
 	if w.kind.Owner == "" {
-		r, err = w.s.Create(w.t.Context(), w.kind, "default", n, Once{})
+		r, err = w.s.Create(w.t.Context(), w.kind, "default", n, once.Request{})
 	} else {
 		if n.Labels = map[string]string{}; set["env"] != "" {
 			n.Labels["env"] = set["env"]
 		}
-		r, err = w.s.CreateIn(w.t.Context(), w.kind, all, w.owner(set), n, Once{})
+		r, err = w.s.CreateIn(w.t.Context(), w.kind, all, w.owner(set), n, once.Request{})
 	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	m := &modelled{id: r.ID, labels: set, paused: n.Paused, required: w.s.required[w.kind.Type], heard: map[string]bool{}, reports: map[string]said{}}
+	m := &modelled{id: r.ID, labels: set, paused: n.Paused, required: w.s.Required[w.kind.Type], heard: map[string]bool{}, reports: map[string]said{}}
 	m.schedule = fleet.Schedule{Base: r.CreatedAt.Time}.Wake(r.CreatedAt.Time, fleet.GenerationChanged)
 	if n.Paused {
 		m.schedule = m.schedule.Park()
@@ -55,7 +58,7 @@ func (w *world) delete() {
 		return
 	}
 	m, force := w.any(), w.r.IntN(3) == 0
-	got, err := w.s.Delete(w.t.Context(), w.kind, all, m.id, Removal{Force: force})
+	got, err := w.s.Delete(w.t.Context(), w.kind, all, m.id, desired.Removal{Force: force})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -125,7 +128,7 @@ func (w *world) report() {
 
 func (w *world) patchSpec() {
 	m := w.any()
-	r, ok := w.patch(m, func(d *Desired) { d.Spec = json.RawMessage(`{"n":` + mustJSON(w.r.IntN(1<<60)) + `}`) })
+	r, ok := w.patch(m, func(d *desired.State) { d.Spec = json.RawMessage(`{"n":` + database.JSON(w.r.IntN(1<<60)) + `}`) })
 	if ok {
 		m.reports = map[string]said{}
 		m.schedule.Ready = false
@@ -135,7 +138,7 @@ func (w *world) patchSpec() {
 }
 
 // patch changes a resource, unless it is being deleted.
-func (w *world) patch(m *modelled, change func(*Desired)) (fleet.Resource, bool) {
+func (w *world) patch(m *modelled, change func(*desired.State)) (fleet.Resource, bool) {
 	r, err := w.on(m).patch(change)
 	if m.deleting {
 		wantCode(w.t, err, fleet.Conflict)
@@ -156,7 +159,7 @@ func (w *world) patchLabels() {
 			set["region"] = region
 		}
 	}
-	r, ok := w.patch(m, func(d *Desired) { d.Labels = set })
+	r, ok := w.patch(m, func(d *desired.State) { d.Labels = set })
 	if ok && !gocmp.Equal(set, m.labels) {
 		m.labels = set
 		m.schedule = m.schedule.Wake(r.UpdatedAt.Time, fleet.Requested)
@@ -167,7 +170,7 @@ func (w *world) patchLabels() {
 func (w *world) pause() {
 	m := w.any()
 	paused := w.r.IntN(2) == 0
-	r, ok := w.patch(m, func(d *Desired) { d.Paused = paused })
+	r, ok := w.patch(m, func(d *desired.State) { d.Paused = paused })
 	switch {
 	case !ok || paused == m.paused:
 	case paused:
@@ -198,7 +201,7 @@ func (w *world) reconcile() {
 		anyFailed = anyFailed || r.phase == failed
 	}
 	var at time.Time
-	if err := w.s.db.GetContext(w.t.Context(), &at, `SELECT touched_at FROM `+byType[w.kind.Type].resources+` WHERE id = $1`, m.id); err != nil {
+	if err := w.s.db.DB.GetContext(w.t.Context(), &at, `SELECT touched_at FROM `+tablesOf(w.t, w.kind).Resources+` WHERE id = $1`, m.id); err != nil {
 		w.t.Fatal(err)
 	}
 	taken := false

@@ -5,7 +5,8 @@ import (
 	"strings"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/audit"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -33,7 +34,7 @@ func (s *server) serve(rt route) handler {
 		if err != nil {
 			return err
 		}
-		ctx := postgres.NewContext(auth.NewContext(r.Context(), p), postgres.Author{
+		ctx := audit.NewContext(auth.NewContext(r.Context(), p), audit.Author{
 			Principal: p.Name, RequestID: w.Header().Get("X-Request-Id"), Admin: p.User(),
 		})
 		return op.answer(w, r.WithContext(ctx))
@@ -58,12 +59,12 @@ func (s *server) narrow(p auth.Principal, r *http.Request, rule auth.Role) (auth
 }
 
 // scope is what the principal may see.
-func (s *server) scope(req *http.Request) postgres.Scope {
+func (s *server) scope(req *http.Request) tenant.Scope {
 	p := auth.FromContext(req.Context())
 	if p.AllTenants {
-		return postgres.AllTenants()
+		return tenant.All()
 	}
-	return postgres.Tenants(p.Tenants...)
+	return tenant.Only(p.Tenants...)
 }
 
 // tenant is where the principal creates.

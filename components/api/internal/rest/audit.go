@@ -5,14 +5,14 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/audit"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 // audit tells who did what.
 func (s *server) audit(w http.ResponseWriter, req *http.Request) error {
 	q := readQuery(req)
-	var in postgres.AuditQuery
+	var in audit.Query
 	in.Principal = q.plain("principal")
 	in.ResourceType = q.oneOf("resourceType", append(typeNames(), "shards", "adapters")...)
 	in.ResourceID = strings.ToLower(q.plain("resourceId"))

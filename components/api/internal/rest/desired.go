@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -26,8 +26,8 @@ func isTrue(old bool, p json.RawMessage) bool {
 
 // change is what a resource becomes. Only what changes is judged, so that a
 // resource whose spec a newer schema refuses can still be labelled.
-func (r resources) change(old fleet.Resource, p patch) (postgres.Desired, error) {
-	next := postgres.Desired{Paused: isTrue(old.Paused, p.Paused), Protected: isTrue(old.Protected, p.Protected)}
+func (r resources) change(old fleet.Resource, p patch) (desired.State, error) {
+	next := desired.State{Paused: isTrue(old.Paused, p.Paused), Protected: isTrue(old.Protected, p.Protected)}
 	var inLabels, inSpec []fleet.Problem
 	var err error
 	if next.Labels, inLabels, err = r.changeLabels(old.Labels, p.Labels); err != nil {

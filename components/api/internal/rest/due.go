@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/schema"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -14,7 +14,7 @@ func (r resources) due(w http.ResponseWriter, req *http.Request, q *query) error
 	if !auth.FromContext(req.Context()).AllTenants {
 		return fleet.Errorf(fleet.Forbidden, "what is due concerns the whole fleet; you are bound to tenants, or named one")
 	}
-	var in postgres.DueQuery
+	var in schedule.Query
 	which := q.oneOf("due", "true", "woken", "expired")
 	in.Woken, in.Expired = which != "expired", which != "woken"
 	in.Selector = q.selector()

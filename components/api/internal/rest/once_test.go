@@ -105,9 +105,6 @@ func TestKeysExpire(t *testing.T) {
 		SELECT 't', 'p', 'r', n::text, '', now() - interval '1 second' FROM generate_series(1, 1500) n`); err != nil {
 		t.Fatal(err)
 	}
-	if more, err := b.store.DropExpiredKeys(t.Context()); err != nil || !more {
-		t.Errorf("the first batch: %v, %v", more, err)
-	}
 	if _, err := b.store.Upkeep(t.Context(), 90*24*time.Hour); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -27,7 +27,7 @@ func (b below) list(w http.ResponseWriter, req *http.Request) error {
 }
 
 // storeIn creates in the owner that the path names, or else the body.
-func (r resources) storeIn(req *http.Request, in fleet.NewResource, once postgres.Once) (fleet.Resource, error) {
+func (r resources) storeIn(req *http.Request, in fleet.NewResource, again once.Request) (fleet.Resource, error) {
 	id, nested := element(req, "id"), element(req, "id") != ""
 	switch given := in.Owner; {
 	case given == nil && !nested:
@@ -37,7 +37,7 @@ func (r resources) storeIn(req *http.Request, in fleet.NewResource, once postgre
 	case !nested:
 		id = strings.ToLower(given.ID)
 	}
-	out, err := r.Store.CreateIn(req.Context(), r.info, r.scope(req), id, in, once)
+	out, err := r.Store.CreateIn(req.Context(), r.info, r.scope(req), id, in, again)
 	var e *fleet.Error
 	if !nested && errors.As(err, &e) && e.Code == fleet.NotFound { // the path is there, what it names is not
 		return out, ownerProblem("/owner/id", e.Detail)

@@ -4,7 +4,9 @@ import (
 	"net/http"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -22,7 +24,7 @@ func (r resources) create(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	once, err := once(req, body)
+	again, err := identify(req, body)
 	if err != nil {
 		return err
 	}
@@ -30,7 +32,7 @@ func (r resources) create(w http.ResponseWriter, req *http.Request) error {
 	if err := r.Schemas.Decode(r.info.Kind+"Create", body, &in); err != nil {
 		return err
 	}
-	out, err := r.store(req, in, once)
+	out, err := r.store(req, in, again)
 	if err != nil {
 		return err
 	}
@@ -40,15 +42,15 @@ func (r resources) create(w http.ResponseWriter, req *http.Request) error {
 }
 
 // store creates in the tenant of the principal, or in that of the owner.
-func (r resources) store(req *http.Request, in fleet.NewResource, once postgres.Once) (fleet.Resource, error) {
+func (r resources) store(req *http.Request, in fleet.NewResource, again once.Request) (fleet.Resource, error) {
 	if r.info.Owner != "" {
-		return r.storeIn(req, in, once)
+		return r.storeIn(req, in, again)
 	}
 	tenant, err := r.tenant(req)
 	if err != nil {
 		return fleet.Resource{}, err
 	}
-	return r.Store.Create(req.Context(), r.info, tenant, in, once)
+	return r.Store.Create(req.Context(), r.info, tenant, in, again)
 }
 
 // decode reads a body that must satisfy the named schema.
@@ -96,7 +98,7 @@ func (r resources) get(w http.ResponseWriter, req *http.Request) error {
 
 func (r resources) delete(w http.ResponseWriter, req *http.Request) error {
 	q := readQuery(req)
-	how := postgres.Removal{Force: q.flag("force")}
+	how := desired.Removal{Force: q.flag("force")}
 	if err := q.done(); err != nil {
 		return err
 	}
@@ -149,9 +151,9 @@ func (r resources) patch(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out, err := r.Store.Patch(req.Context(), r.info, r.scope(req), element(req, "id"), func(old fleet.Resource) (postgres.Desired, error) {
+	out, err := r.Store.Patch(req.Context(), r.info, r.scope(req), element(req, "id"), func(old fleet.Resource) (desired.State, error) {
 		if err := check(old); err != nil {
-			return postgres.Desired{}, err
+			return desired.State{}, err
 		}
 		return r.change(old, p)
 	})
@@ -177,7 +179,7 @@ func (r resources) list(w http.ResponseWriter, req *http.Request) error {
 
 // page answers one page of resources, of one owner unless that is empty.
 func (r resources) page(w http.ResponseWriter, req *http.Request, q *query, owner string) error {
-	in := postgres.ListQuery{Owner: owner}
+	in := resource.Query{Owner: owner}
 	in.Selector = q.selector()
 	in.Phases, in.NotPhases = q.phases()
 	in.Name = q.name("name", r.Schemas)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/auth"
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/registry"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/schema"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/selector"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
@@ -71,8 +71,8 @@ func (s *server) holdShard(w http.ResponseWriter, req *http.Request) error {
 }
 
 // newShard reads what the schema has let pass, and judges what it cannot.
-func newShard(in fleet.NewShard) (postgres.NewShard, error) {
-	out := postgres.NewShard{Holder: in.Holder, Type: in.ResourceType, Selector: in.Selector}
+func newShard(in fleet.NewShard) (registry.NewShard, error) {
+	out := registry.NewShard{Holder: in.Holder, Type: in.ResourceType, Selector: in.Selector}
 	q := &query{} // gathers problems
 	var err error
 	if _, err := selector.Parse(in.Selector); err != nil {
@@ -97,7 +97,7 @@ func newShard(in fleet.NewShard) (postgres.NewShard, error) {
 
 func (s *server) shards(w http.ResponseWriter, req *http.Request) error {
 	q := readQuery(req)
-	var in postgres.ShardQuery
+	var in registry.ShardQuery
 	t, _ := q.resourceType("resourceType")
 	in.Type = t.Type
 	in.Limit, in.Continue = q.page()

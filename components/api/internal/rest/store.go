@@ -4,6 +4,13 @@ import (
 	"context"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/audit"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/registry"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -25,52 +32,52 @@ type Store interface {
 
 // Reader reads resources.
 type Reader interface {
-	Get(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, deleted bool) (postgres.Item, error)
-	ResourceVersion(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, deleted bool) (string, error)
-	List(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, q postgres.ListQuery, each func(postgres.Item) error) (fleet.List, error)
+	Get(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id string, deleted bool) (resource.Item, error)
+	ResourceVersion(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id string, deleted bool) (string, error)
+	List(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, q resource.Query, each func(resource.Item) error) (fleet.List, error)
 }
 
 // Creator stores new resources, in a tenant or in what owns them.
 type Creator interface {
-	Create(ctx context.Context, t fleet.TypeInfo, tenant string, n fleet.NewResource, once postgres.Once) (fleet.Resource, error)
-	CreateIn(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, owner string, n fleet.NewResource, once postgres.Once) (fleet.Resource, error)
+	Create(ctx context.Context, t fleet.TypeInfo, tenant string, n fleet.NewResource, again once.Request) (fleet.Resource, error)
+	CreateIn(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, owner string, n fleet.NewResource, again once.Request) (fleet.Resource, error)
 }
 
 // Writer changes what is asked of a resource.
 type Writer interface {
-	Patch(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, change postgres.Change) (fleet.Resource, error)
-	Delete(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, how postgres.Removal) (fleet.Resource, error)
-	Reconcile(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, adapters []string) (fleet.Resource, error)
+	Patch(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id string, change desired.Change) (fleet.Resource, error)
+	Delete(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id string, how desired.Removal) (fleet.Resource, error)
+	Reconcile(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id string, adapters []string) (fleet.Resource, error)
 }
 
 // Schedule says what is due and records what was published.
 type Schedule interface {
-	Due(ctx context.Context, t fleet.TypeInfo, q postgres.DueQuery) (fleet.DueList, error)
+	Due(ctx context.Context, t fleet.TypeInfo, q schedule.Query) (fleet.DueList, error)
 	Published(ctx context.Context, t fleet.TypeInfo, tokens []string, b fleet.Backoff) error
 }
 
 // History keeps what adapters report.
 type History interface {
-	Report(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, n fleet.NewReport) (fleet.Report, error)
-	Reports(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id string, q postgres.ReportQuery, each func(fleet.Report) error) (fleet.ReportList, error)
-	GetReport(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id, reportID string, deleted bool) (fleet.Report, error)
+	Report(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id string, n fleet.NewReport) (fleet.Report, error)
+	Reports(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id string, q postgres.ReportQuery, each func(fleet.Report) error) (fleet.ReportList, error)
+	GetReport(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id, reportID string, deleted bool) (fleet.Report, error)
 }
 
 // Corrections change an adapter's latest report.
 type Corrections interface {
-	PatchReport(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id, reportID string, p fleet.ReportPatch) (fleet.Report, error)
-	DeleteReport(ctx context.Context, t fleet.TypeInfo, sc postgres.Scope, id, reportID string) error
+	PatchReport(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id, reportID string, p fleet.ReportPatch) (fleet.Report, error)
+	DeleteReport(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id, reportID string) error
 }
 
 // Holders registers who publishes which part of the fleet.
 type Holders interface {
-	HoldShard(ctx context.Context, name string, n postgres.NewShard) (fleet.Shard, error)
+	HoldShard(ctx context.Context, name string, n registry.NewShard) (fleet.Shard, error)
 	ReleaseShard(ctx context.Context, name, holder string) error
 }
 
 // Shards tells who is registered.
 type Shards interface {
-	Shards(ctx context.Context, q postgres.ShardQuery) (fleet.ShardList, error)
+	Shards(ctx context.Context, q registry.ShardQuery) (fleet.ShardList, error)
 	Shard(ctx context.Context, name string) (fleet.Shard, error)
 }
 
@@ -94,5 +101,5 @@ type Adapters interface {
 
 // Audit tells who did what.
 type Audit interface {
-	Audit(ctx context.Context, sc postgres.Scope, q postgres.AuditQuery, each func(fleet.AuditEntry) error) (fleet.AuditList, error)
+	Audit(ctx context.Context, sc tenant.Scope, q audit.Query, each func(fleet.AuditEntry) error) (fleet.AuditList, error)
 }

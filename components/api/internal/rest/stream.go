@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
@@ -50,7 +50,7 @@ func openStream(w http.ResponseWriter, kind string, patience time.Duration) *str
 	}
 }
 
-func (s *stream) add(item postgres.Item) (err error) {
+func (s *stream) add(item resource.Item) (err error) {
 	if s.item, err = item.AppendJSON(s.item[:0]); err != nil {
 		return err
 	}

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/audit"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/rest"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -26,19 +29,19 @@ type lister struct {
 	ended       chan error // what List returned with
 }
 
-func (l lister) List(_ context.Context, t fleet.TypeInfo, _ postgres.Scope, _ postgres.ListQuery, each func(postgres.Item) error) (fleet.List, error) {
+func (l lister) List(_ context.Context, t fleet.TypeInfo, _ tenant.Scope, _ resource.Query, each func(resource.Item) error) (fleet.List, error) {
 	spec := []byte(`"` + strings.Repeat("x", l.size) + `"`)
 	return fleet.List{Kind: t.ListKind}, l.hand(func() error {
-		return each(postgres.Item{Resource: fleet.Resource{Spec: spec}, Labels: []byte("{}"), Status: []byte("{}")})
+		return each(resource.Item{Resource: fleet.Resource{Spec: spec}, Labels: []byte("{}"), Status: []byte("{}")})
 	})
 }
 
-func (l lister) Reports(_ context.Context, _ fleet.TypeInfo, _ postgres.Scope, _ string, _ postgres.ReportQuery, each func(fleet.Report) error) (fleet.ReportList, error) {
+func (l lister) Reports(_ context.Context, _ fleet.TypeInfo, _ tenant.Scope, _ string, _ postgres.ReportQuery, each func(fleet.Report) error) (fleet.ReportList, error) {
 	message := strings.Repeat("x", l.size)
 	return fleet.ReportList{}, l.hand(func() error { return each(fleet.Report{Message: message}) })
 }
 
-func (l lister) Audit(_ context.Context, _ postgres.Scope, _ postgres.AuditQuery, each func(fleet.AuditEntry) error) (fleet.AuditList, error) {
+func (l lister) Audit(_ context.Context, _ tenant.Scope, _ audit.Query, each func(fleet.AuditEntry) error) (fleet.AuditList, error) {
 	name := strings.Repeat("x", l.size)
 	return fleet.AuditList{}, l.hand(func() error { return each(fleet.AuditEntry{Name: name}) })
 }
@@ -167,9 +170,9 @@ type counting struct {
 	before, after bool
 }
 
-func (c *counting) List(_ context.Context, _ fleet.TypeInfo, _ postgres.Scope, _ postgres.ListQuery, each func(postgres.Item) error) (fleet.List, error) {
+func (c *counting) List(_ context.Context, _ fleet.TypeInfo, _ tenant.Scope, _ resource.Query, each func(resource.Item) error) (fleet.List, error) {
 	c.before = c.answer.running
-	err := each(postgres.Item{Labels: []byte("{}"), Status: []byte("{}")})
+	err := each(resource.Item{Labels: []byte("{}"), Status: []byte("{}")})
 	c.after = c.answer.running
 	return fleet.List{}, err
 }

@@ -12,7 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/rest"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
@@ -20,15 +21,15 @@ import (
 // double is a store whose reading of one resource does what a test says.
 type double struct {
 	rest.Store
-	get func(ctx context.Context) (postgres.Item, error)
+	get func(ctx context.Context) (resource.Item, error)
 }
 
-func (d double) Get(ctx context.Context, _ fleet.TypeInfo, _ postgres.Scope, _ string, _ bool) (postgres.Item, error) {
+func (d double) Get(ctx context.Context, _ fleet.TypeInfo, _ tenant.Scope, _ string, _ bool) (resource.Item, error) {
 	return d.get(ctx)
 }
 
 func failing(err error) double {
-	return double{get: func(context.Context) (postgres.Item, error) { return postgres.Item{}, err }}
+	return double{get: func(context.Context) (resource.Item, error) { return resource.Item{}, err }}
 }
 
 func TestWhatGoesWrongInsideStaysInside(t *testing.T) {
@@ -39,14 +40,14 @@ func TestWhatGoesWrongInsideStaysInside(t *testing.T) {
 		retryAfter string
 		logged     string
 	}{
-		"a panic":                      {double{get: func(context.Context) (postgres.Item, error) { panic(secret) }}, 500, "", "stack="},
+		"a panic":                      {double{get: func(context.Context) (resource.Item, error) { panic(secret) }}, 500, "", "stack="},
 		"an error that nobody foresaw": {failing(errors.New(secret)), 500, "", secret},
 		"a defect with a code":         {failing(fleet.Errorf(fleet.Internal, secret)), 500, "", secret},
 		"a database that is away":      {failing(fmt.Errorf("get: %w", &fleet.Error{Code: fleet.Unavailable, Detail: "away", RetryAfter: 1500 * time.Millisecond})), 503, "2", "away"},
 		"no hint when to retry":        {failing(&fleet.Error{Code: fleet.Unavailable, Detail: "away"}), 503, "1", "away"},
-		"a request that takes too long": {double{get: func(ctx context.Context) (postgres.Item, error) {
+		"a request that takes too long": {double{get: func(ctx context.Context) (resource.Item, error) {
 			<-ctx.Done()
-			return postgres.Item{}, fmt.Errorf("get: %w", ctx.Err())
+			return resource.Item{}, fmt.Errorf("get: %w", ctx.Err())
 		}}, 503, "1", "not served in time"},
 	}
 	for name, tt := range tests {
@@ -70,10 +71,10 @@ func TestWhatGoesWrongInsideStaysInside(t *testing.T) {
 // connection still reads, and would take any 2xx for success.
 func TestARequestThatFailedIsNeverAnsweredWell(t *testing.T) {
 	begun := make(chan struct{})
-	b := serve(t, double{get: func(ctx context.Context) (postgres.Item, error) {
+	b := serve(t, double{get: func(ctx context.Context) (resource.Item, error) {
 		close(begun)
 		<-ctx.Done()
-		return postgres.Item{}, fmt.Errorf("get: %w", ctx.Err())
+		return resource.Item{}, fmt.Errorf("get: %w", ctx.Err())
 	}}, time.Minute)
 	conn := dial(t, b)
 	if _, err := fmt.Fprint(conn, "GET /v1/clusters/x HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {

@@ -1,0 +1,3 @@
+// Package desired stores what users want of resources: it creates, changes and
+// deletes them.
+package desired

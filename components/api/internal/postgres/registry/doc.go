@@ -1,0 +1,3 @@
+// Package registry knows who takes part: the holders of shards, and the adapters
+// with their instances and dependencies.
+package registry
