@@ -105,7 +105,7 @@ func (s SubscriptionSpec) subscription() broker.Subscription {
 // SubscriberFrom opens subscriptions with the drivers that a program has.
 func SubscriberFrom(drivers *broker.Drivers) func(context.Context, SubscriptionSpec) (broker.Subscriber, error) {
 	return func(ctx context.Context, s SubscriptionSpec) (broker.Subscriber, error) {
-		driver, err := drivers.Get(s.Broker.Type)
+		driver, err := drivers.Get(s.Broker.Type, s.Broker.SecretRef.Of())
 		if err != nil {
 			return nil, err
 		}
@@ -116,7 +116,7 @@ func SubscriberFrom(drivers *broker.Drivers) func(context.Context, SubscriptionS
 // DeadLettersFrom opens the dead letters of subscriptions likewise.
 func DeadLettersFrom(drivers *broker.Drivers) func(context.Context, SubscriptionSpec) (broker.DeadLetters, error) {
 	return func(ctx context.Context, s SubscriptionSpec) (broker.DeadLetters, error) {
-		driver, err := drivers.Get(s.Broker.Type)
+		driver, err := drivers.Get(s.Broker.Type, s.Broker.SecretRef.Of())
 		if err != nil {
 			return nil, err
 		}

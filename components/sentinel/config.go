@@ -10,6 +10,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/hyperfleet/hyperfleet/components/sentinel/internal/ownership"
 	"github.com/hyperfleet/hyperfleet/libs/apis/v1alpha1"
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
@@ -18,12 +19,18 @@ import (
 // Config is what an operator sets.
 type Config struct {
 	// ConfigFile holds SentinelConfigs as YAML documents. Other kinds of this
-	// group in it are passed over.
+	// group in it are passed over. "" = those of Namespace in Kubernetes, unless
+	// there are Sentinels.
 	ConfigFile string
 	// Sentinels are given directly, beside or instead of the file.
 	Sentinels []v1alpha1.SentinelConfig
 	// Names limits the process to these SentinelConfigs; none means all.
 	Names []string
+	// Namespace of the SentinelConfigs in Kubernetes, and of the Leases.
+	Namespace string
+	// LeaseDuration, LeaseRenewDeadline and LeaseRetryPeriod are how long a
+	// replica has a shard; all replicas need the same.
+	LeaseDuration, LeaseRenewDeadline, LeaseRetryPeriod time.Duration
 	// APIURL and APITimeout are for SentinelConfigs without hyperfleetAPI.
 	APIURL     string
 	APITimeout time.Duration
@@ -36,7 +43,9 @@ type Config struct {
 
 // DefaultConfig returns the configuration of a process that was told nothing.
 func DefaultConfig() Config {
-	return Config{APIURL: "http://hyperfleet-api:8080", APITimeout: v1alpha1.DefaultAPITimeout}
+	t := ownership.DefaultTiming()
+	return Config{APIURL: "http://hyperfleet-api:8080", APITimeout: v1alpha1.DefaultAPITimeout,
+		LeaseDuration: t.LeaseDuration, LeaseRenewDeadline: t.RenewDeadline, LeaseRetryPeriod: t.RetryPeriod}
 }
 
 // Validate reads the file, if there is one, and names every problem of
@@ -46,8 +55,15 @@ func (c Config) Validate() error {
 	return err
 }
 
-// sentinels returns every SentinelConfig that this process runs, complete: its
-// own settings, then the process's, then the defaults.
+// watches says whether the SentinelConfigs are those of Kubernetes.
+func (c Config) watches() bool { return c.ConfigFile == "" && len(c.Sentinels) == 0 }
+
+func (c Config) timing() ownership.Timing {
+	return ownership.Timing{LeaseDuration: c.LeaseDuration, RenewDeadline: c.LeaseRenewDeadline, RetryPeriod: c.LeaseRetryPeriod}
+}
+
+// sentinels returns every SentinelConfig that this process is told of directly,
+// complete: its own settings, then the process's, then the defaults.
 func (c Config) sentinels() ([]v1alpha1.SentinelConfig, error) {
 	var errs []error
 	all := slices.Clone(c.Sentinels)
@@ -67,6 +83,9 @@ func (c Config) sentinels() ([]v1alpha1.SentinelConfig, error) {
 			errs = append(errs, fmt.Errorf("the process's broker: %w", err))
 		}
 	}
+	if c.watches() {
+		return nil, errors.Join(append(errs, c.timing().Validate())...)
+	}
 	seen := map[string]bool{}
 	var out []v1alpha1.SentinelConfig
 	for _, s := range all {
@@ -77,8 +96,8 @@ func (c Config) sentinels() ([]v1alpha1.SentinelConfig, error) {
 		if len(c.Names) > 0 && !slices.Contains(c.Names, s.Name) {
 			continue
 		}
-		s = c.complete(s)
-		errs = append(errs, s.Validate(), known(s))
+		s, err := c.judge(s)
+		errs = append(errs, err)
 		out = append(out, s)
 	}
 	for _, name := range c.Names {
@@ -87,7 +106,7 @@ func (c Config) sentinels() ([]v1alpha1.SentinelConfig, error) {
 		}
 	}
 	if len(all) == 0 && len(errs) == 0 {
-		errs = append(errs, errors.New("no SentinelConfig: name a file that has one, such as --config-file sentinel.yaml"))
+		errs = append(errs, fmt.Errorf("no SentinelConfig in %s", c.ConfigFile))
 	}
 	return out, errors.Join(errs...)
 }
@@ -104,6 +123,12 @@ func load(file string) ([]v1alpha1.SentinelConfig, error) {
 		return sentinels, fmt.Errorf("read %s: %w", file, err)
 	}
 	return sentinels, nil
+}
+
+// judge completes a SentinelConfig and names what is wrong with the whole.
+func (c Config) judge(s v1alpha1.SentinelConfig) (v1alpha1.SentinelConfig, error) {
+	s = c.complete(s)
+	return s, errors.Join(s.Validate(), known(s))
 }
 
 // complete fills in what s leaves to the process, and the defaults.

@@ -133,10 +133,11 @@ func TestValidateRefuses(t *testing.T) {
 		config Config
 		want   string
 	}{
-		"no SentinelConfig":            {DefaultConfig(), "no SentinelConfig: name a file"},
-		"a file that is not there":     {Config{ConfigFile: "/nonexistent/x.yaml"}, "open the configuration"},
-		"a file with an unknown field": {Config{ConfigFile: file(t, strings.Replace(twoSentinels, "backoffNotReady", "backoffUnready", 1))}, "spec.backoffUnready: unknown field"},
-		"a shard without a broker":     {Config{ConfigFile: file(t, twoSentinels), APIURL: "http://x"}, `"fallen-back": spec.broker: set it, or set the process's broker`},
+		"a file without SentinelConfigs": {Config{ConfigFile: file(t, "---\n"), APIURL: "http://x"}, "no SentinelConfig in "},
+		"a Lease that is never renewed":  {Config{LeaseDuration: time.Second, LeaseRenewDeadline: time.Second, LeaseRetryPeriod: time.Second}, "renew deadline"},
+		"a file that is not there":       {Config{ConfigFile: "/nonexistent/x.yaml"}, "open the configuration"},
+		"a file with an unknown field":   {Config{ConfigFile: file(t, strings.Replace(twoSentinels, "backoffNotReady", "backoffUnready", 1))}, "spec.backoffUnready: unknown field"},
+		"a shard without a broker":       {Config{ConfigFile: file(t, twoSentinels), APIURL: "http://x"}, `"fallen-back": spec.broker: set it, or set the process's broker`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := c.config.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {

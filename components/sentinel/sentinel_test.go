@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -23,10 +24,20 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/broker/reconcile"
 	"github.com/hyperfleet/hyperfleet/libs/broker/stub"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/kubedev"
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := kubedev.Run(m.Run)
+	if code == 0 {
+		if err := goleak.Find(goleak.IgnoreTopFunction("k8s.io/klog/v2.(*flushDaemon).run.func1")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
 
 const ceiling = 20 * time.Second
 
@@ -37,6 +48,14 @@ type api struct {
 	recorded map[string]bool
 	queries  []string
 	shards   map[string]fleet.NewShard
+	coverage []fleet.ShardCoverage
+}
+
+// divide is what the API's coverage says from now on.
+func (a *api) divide(c ...fleet.ShardCoverage) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.coverage = c
 }
 
 func newAPI() *api { return &api{recorded: map[string]bool{}, shards: map[string]fleet.NewShard{}} }
@@ -76,6 +95,11 @@ func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 			delete(a.shards, name)
 		}
 		w.WriteHeader(http.StatusNoContent)
+	case r.Method == http.MethodGet && r.URL.Path == "/v1/shards/coverage":
+		err := json.NewEncoder(w).Encode(fleet.Coverage{Kind: "Coverage", ResourceType: fleet.Clusters, Shards: a.coverage, AsOf: fleet.At(time.Now())})
+		if err != nil {
+			return nil, err
+		}
 	default:
 		w.WriteHeader(http.StatusNotFound)
 	}

@@ -16,19 +16,23 @@ type Drivers struct {
 	deps     Deps
 
 	mu     sync.Mutex
-	opened map[string]Driver
+	opened map[access]Driver
 }
+
+// access is a kind of broker and the Secret that leads to it, "" for none.
+type access struct{ kind, secret string }
 
 // NewDrivers returns the drivers that has names by type.
 func NewDrivers(has map[string]Open, s Settings, deps Deps) *Drivers {
-	return &Drivers{has: has, settings: s, deps: deps, opened: map[string]Driver{}}
+	return &Drivers{has: has, settings: s, deps: deps, opened: map[access]Driver{}}
 }
 
-// Get returns the driver of a type.
-func (d *Drivers) Get(kind string) (Driver, error) {
+// Get returns the driver of a type, which goes by the program's settings and
+// what the mounted Secret of that name, if it is not "", has instead.
+func (d *Drivers) Get(kind, secret string) (Driver, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if driver := d.opened[kind]; driver != nil {
+	if driver := d.opened[access{kind, secret}]; driver != nil {
 		return driver, nil
 	}
 	open := d.has[kind]
@@ -36,10 +40,17 @@ func (d *Drivers) Get(kind string) (Driver, error) {
 		return nil, fmt.Errorf("broker.type: this program has no broker of type %q, only %s",
 			kind, strings.Join(slices.Sorted(maps.Keys(d.has)), ", "))
 	}
-	driver, err := open(d.settings, d.deps)
+	settings := d.settings
+	if secret != "" {
+		var err error
+		if settings, err = settings.WithSecret(secret); err != nil {
+			return nil, err
+		}
+	}
+	driver, err := open(settings, d.deps)
 	if err != nil {
 		return nil, fmt.Errorf("open broker of type %s: %w", kind, err)
 	}
-	d.opened[kind] = driver
+	d.opened[access{kind, secret}] = driver
 	return driver, nil
 }

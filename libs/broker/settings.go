@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/pflag"
 )
@@ -19,7 +21,8 @@ type Settings struct {
 	CAFile         string // PEM; "" = the system's
 	CertFile       string // client certificate, PEM
 	KeyFile        string
-	CreateTopology bool // of gcp-pubsub: create topics and subscriptions that are missing
+	SecretsDir     string // has a folder for each Secret that a config may name
+	CreateTopology bool   // of gcp-pubsub: create topics and subscriptions that are missing
 }
 
 // Declare adds the settings to a program's flags.
@@ -31,6 +34,7 @@ func (s *Settings) Declare(f *pflag.FlagSet) {
 	f.StringVar(&s.CAFile, "broker-ca-file", s.CAFile, "PEM file with the authorities that sign the broker's certificate (default: the system's)")
 	f.StringVar(&s.CertFile, "broker-cert-file", s.CertFile, "PEM file with the client's certificate")
 	f.StringVar(&s.KeyFile, "broker-key-file", s.KeyFile, "PEM file with the key of the client's certificate")
+	f.StringVar(&s.SecretsDir, "broker-secrets-dir", s.SecretsDir, "folder in which the Secrets that configs name (broker.secretRef) are mounted, each under its name")
 	f.BoolVar(&s.CreateTopology, "broker-create-topology", s.CreateTopology, "create what is missing at a broker of type gcp-pubsub")
 }
 
@@ -59,6 +63,35 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("broker: %w", err)
 	}
 	return nil
+}
+
+// WithSecret returns s with what a mounted Secret has instead: its keys are url,
+// username, password, ca.crt, tls.crt and tls.key. An address of the Secret's
+// own takes the process's name and password away: they are for another broker.
+func (s Settings) WithSecret(name string) (Settings, error) {
+	if s.SecretsDir == "" {
+		return s, fmt.Errorf("broker.secretRef: %s: set --broker-secrets-dir to where Secrets are mounted", name)
+	}
+	dir := filepath.Join(s.SecretsDir, name)
+	keys := map[string]string{}
+	for _, key := range []string{"url", "username", "password", "ca.crt", "tls.crt", "tls.key"} {
+		file := filepath.Join(dir, key)
+		if _, err := os.Stat(file); err == nil {
+			keys[key] = file
+		}
+	}
+	if len(keys) == 0 {
+		return s, fmt.Errorf("broker.secretRef: %s: nothing of it is mounted at %s; it needs url, username, password, ca.crt, tls.crt or tls.key", name, dir)
+	}
+	if file := keys["url"]; file != "" {
+		s.URL, s.URLFile, s.UsernameFile, s.PasswordFile = "", file, "", ""
+	}
+	for key, setting := range map[string]*string{"username": &s.UsernameFile, "password": &s.PasswordFile, "ca.crt": &s.CAFile, "tls.crt": &s.CertFile, "tls.key": &s.KeyFile} {
+		if file := keys[key]; file != "" {
+			*setting = file
+		}
+	}
+	return s, nil
 }
 
 func hasPassword(u *url.URL) bool {

@@ -80,3 +80,11 @@ type SecretReference struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name"`
 }
+
+// Of is the name of the Secret, "" if there is none.
+func (r *SecretReference) Of() string {
+	if r == nil {
+		return ""
+	}
+	return r.Name
+}

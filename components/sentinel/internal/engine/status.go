@@ -9,10 +9,11 @@ import (
 
 // Status is how a shard is doing in this process.
 type Status struct {
-	Leading bool   // this replica is the one that runs the shard
-	Problem error  // why the shard cannot begin as it is wanted; nil = it can
-	Running bool   // a valid config runs; else what follows is empty
-	Shard   string // the selector that runs; "" = everything
+	Leading  bool   // this replica is the one that runs the shard
+	Problem  error  // why the shard cannot begin as it is wanted; nil = it can
+	Changing bool   // what runs is not what is wanted yet
+	Running  bool   // a valid config runs; else what follows is empty
+	Shard    string // the selector that runs; "" = everything
 	// Broker is nil if the publisher says that the broker can be worked with;
 	// shard.ErrUnknown if it cannot tell.
 	Broker error
@@ -22,8 +23,8 @@ type Status struct {
 func (u *unit) status(ctx context.Context) Status {
 	u.mu.Lock()
 	now := u.state
+	s := Status{Leading: now.leading, Problem: now.problem, Changing: u.want != nil && u.want != now.runs && now.problem == nil}
 	u.mu.Unlock()
-	s := Status{Leading: now.leading, Problem: now.problem}
 	if now.shard == nil {
 		return s
 	}
