@@ -11,6 +11,7 @@
 //	c.RunPods(t, func(context.Context, *corev1.Pod) kubedev.Outcome { // without a node, pods end as the test says
 //		return kubedev.Outcome{Message: `{"ready":true}`}
 //	})
+//	c.CheckPermissions(t, "sentinel")                                 // it used what its roles grant, and all of it
 //
 // With Options{Node: true} pods run: Load gives the node images made of one
 // program, LoadArchive those of an archive, Expose lets pods reach a server of

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,6 +63,21 @@ kind: RoleBinding
 metadata: {name: reader}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
 subjects: [{kind: ServiceAccount, name: reader}]
+`
+
+// A binding in all namespaces must name its account's.
+const visitor = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: visitor}
+rules:
+- {apiGroups: [""], resources: [namespaces], verbs: [list]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: visitor}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: visitor}
+subjects: [{kind: ServiceAccount, name: visitor}]
 `
 
 const lease = `
@@ -138,6 +154,18 @@ func TestAServiceAccountMayWhatItsRoleSays(t *testing.T) {
 	}
 	if _, err := k.CoordinationV1().Leases("default").Get(t.Context(), "leader", metav1.GetOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("get elsewhere: %v", err)
+	}
+}
+
+func TestAClusterRoleIsBoundToTheTestsAccount(t *testing.T) {
+	t.Parallel()
+	c := Start(t, Options{})
+	c.Apply(t, []byte(visitor))
+	if _, err := client(t, c.As(t, "visitor")).CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Error(err)
+	}
+	if got := fmt.Sprint(c.Granted(t, "visitor")); got != "[list namespaces]" {
+		t.Errorf("granted: %s", got)
 	}
 }
 
