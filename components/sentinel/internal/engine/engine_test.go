@@ -25,6 +25,7 @@ type scene struct {
 	mu      sync.Mutex
 	queries []string
 	log     []string
+	changes int   // that the engine told
 	refuse  error // to make publishers
 	leads   bool
 }
@@ -91,7 +92,8 @@ func (s *scene) engine(t *testing.T) *Engine {
 			s.note("open " + c.Spec.Broker.Type)
 			return pipe{s, c.Spec.Broker.Type}, nil
 		},
-		Leave: func(_ context.Context, name string) { s.note("leave " + name) }})
+		Changed: func(string) { s.mu.Lock(); defer s.mu.Unlock(); s.changes++ },
+		Leave:   func(_ context.Context, name string) { s.note("leave " + name) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,8 +148,12 @@ func TestAChangeTakesEffectAndOnlyTheBrokersSettingsMakeAnotherConnection(t *tes
 			}
 		}
 		at("hold a, open stub", "region=us-east 10s")
+		before := s.changes
 		set(t, e, config("us-east"))
 		at("", "region=us-east 10s")
+		if s.changes != before {
+			t.Error("the same config again made the shard begin anew")
+		}
 		set(t, e, config("eu-west"))
 		at("", "region=eu-west 10s")
 		backoff := func(c *v1alpha1.SentinelConfigSpec) { c.BackoffNotReady = &metav1.Duration{Duration: 17 * time.Second} }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -22,8 +23,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"github.com/hyperfleet/hyperfleet/components/sentinel/internal/engine"
 	"github.com/hyperfleet/hyperfleet/libs/apis/v1alpha1"
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
@@ -32,6 +35,8 @@ const (
 	name        = "hyperfleet-sentinel" // of the controller, and of who reports events
 	stopTimeout = 3 * time.Second       // of what the controller does at the moment of the stop
 	maxChanges  = 1024                  // shards whose change waits to be looked at
+	firstRetry  = time.Second           // after a status could not be written
+	lastRetry   = 15 * time.Second      // the same when that goes on
 )
 
 // Config is what one operator watches.
@@ -58,7 +63,7 @@ type Operator struct {
 	tell    *teller
 	changes chan event.GenericEvent
 	synced  atomic.Bool
-	build   func(*reconciler) error
+	names   []string
 	deps    Deps
 }
 
@@ -86,18 +91,20 @@ func New(c Config, d Deps) (*Operator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to Kubernetes: %w", err)
 	}
-	o := &Operator{manager: m, changes: make(chan event.GenericEvent, maxChanges), deps: d,
+	o := &Operator{manager: m, changes: make(chan event.GenericEvent, maxChanges), names: c.Names, deps: d,
 		tell: &teller{client: m.GetClient(), events: m.GetEventRecorder(name), namespace: c.Namespace, replica: c.Replica,
 			log: d.Log, written: map[string]record{}}}
-	o.build = func(r *reconciler) error { return o.watch(c.Names, r) }
 	d.Health.Add("SentinelConfigs", o.ready)
 	return o, nil
 }
 
 // watch has r look at every SentinelConfig that changes, and at every shard.
-func (o *Operator) watch(names []string, r *reconciler) error {
-	wanted := predicate.NewTypedPredicateFuncs(func(c *v1alpha1.SentinelConfig) bool { return len(names) == 0 || slices.Contains(names, c.Name) })
-	c, err := controller.New(name, o.manager, controller.Options{Reconciler: r})
+func (o *Operator) watch(r *reconciler) error {
+	wanted := predicate.NewTypedPredicateFuncs(func(c *v1alpha1.SentinelConfig) bool {
+		return len(o.names) == 0 || slices.Contains(o.names, c.Name)
+	})
+	c, err := controller.New(name, o.manager, controller.Options{Reconciler: r,
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry)})
 	if err != nil {
 		return err
 	}
@@ -110,8 +117,9 @@ func (o *Operator) watch(names []string, r *reconciler) error {
 }
 
 // Run has the engine run what the namespace says until ctx ends.
-func (o *Operator) Run(ctx context.Context, e Engine) error {
-	if err := o.build(&reconciler{client: o.manager.GetClient(), engine: e, complete: o.deps.Complete, tell: o.tell, log: o.deps.Log, judged: map[string]judgement{}}); err != nil {
+func (o *Operator) Run(ctx context.Context, e *engine.Engine) error {
+	r := &reconciler{client: o.manager.GetClient(), engine: e, complete: o.deps.Complete, tell: o.tell, log: o.deps.Log, judged: map[string]judgement{}}
+	if err := o.watch(r); err != nil {
 		return fmt.Errorf("watch SentinelConfigs: %w", err)
 	}
 	err := o.manager.Add(manager.RunnableFunc(func(ctx context.Context) error { // begins once the SentinelConfigs are known

@@ -20,19 +20,11 @@ import (
 // lookEvery is how often a shard is asked how it is doing.
 const lookEvery = time.Second
 
-// Engine is what runs the shards: *engine.Engine.
-type Engine interface {
-	Set(c v1alpha1.SentinelConfig) error
-	Claim(name string)
-	Remove(name string)
-	Status(ctx context.Context, name string) (engine.Status, bool)
-}
-
 // reconciler has the engine run what one SentinelConfig says, and tells on it
 // how that goes.
 type reconciler struct {
 	client   client.Reader
-	engine   Engine
+	engine   *engine.Engine
 	complete func(v1alpha1.SentinelConfig) (v1alpha1.SentinelConfig, error)
 	tell     *teller
 	log      *slog.Logger

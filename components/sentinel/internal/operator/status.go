@@ -17,7 +17,7 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// Everything stands in a status for the selector that selects all.
+// everything stands in a status for the selector that selects all.
 const everything = "everything"
 
 // observation is what the leader of a shard knows of it.
@@ -194,7 +194,7 @@ func differ(a, b *int64) bool {
 	return (a == nil) != (b == nil) || (a != nil && *a != *b)
 }
 
-// event is something that happened to a SentinelConfig, for people.
+// happened is an event of a SentinelConfig, for people.
 type happened struct{ kind, reason, note string }
 
 // news are the events between two statuses: each turn for the better or worse
