@@ -34,9 +34,10 @@ soak: ## Run the violent and random tests SOAK (100) times, and the mutants; the
 	[ $$result = passed ]
 
 .PHONY: bench
-bench: ## Measure API (at BENCH_ROWS, 1,000,000, rows) and brokers against the least that could do the same
+bench: ## Measure API, sentinel (at BENCH_ROWS, 1,000,000, rows) and brokers against the least that could do the same
 	@cd components/api && go test -run '^$$' -bench '^BenchmarkAPI$$' -benchtime 1x -timeout 2h ./internal/postgres
 	@cd libs/broker && go test -p 1 -run '^$$' -bench . -benchtime 1x -timeout 1h ./rabbitmq ./pubsub
+	@cd components/hyperfleet && go test -run '^$$' -bench '^BenchmarkSentinel$$' -benchtime 1x -timeout 1h ./bench
 
 .PHONY: mutants
 mutants: ## Break the promises of the brokers' drivers one by one; their tests must notice each

@@ -22,13 +22,14 @@ import (
 
 // model is the API, in memory and on fleet.Schedule.
 type model struct {
-	mu       sync.Mutex
-	rows     map[string]*row
-	asked    []client.DueOptions
-	batches  [][]string
-	active   map[string]int // calls to Due that have not returned, by which half they ask for
-	overlaps int
-	latency  time.Duration
+	mu        sync.Mutex
+	rows      map[string]*row
+	asked     []client.DueOptions
+	lastAsked time.Time
+	batches   [][]string
+	active    map[string]int // calls to Due that have not returned, by which half they ask for
+	overlaps  int
+	latency   time.Duration
 	// onDue and onPublished may refuse a call; lost says that the work is done
 	// but the answer does not arrive.
 	onDue       func() error
@@ -100,7 +101,7 @@ func (m *model) set(change func(*model)) {
 
 func (m *model) Due(ctx context.Context, typ fleet.ResourceType, o client.DueOptions) (fleet.DueList, error) {
 	m.mu.Lock()
-	m.asked = append(m.asked, o)
+	m.asked, m.lastAsked = append(m.asked, o), time.Now()
 	if m.active[o.Which]++; m.active[o.Which] > 1 {
 		m.overlaps++
 	}
