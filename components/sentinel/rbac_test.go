@@ -79,6 +79,9 @@ func TestTheOperatorUsesItsWholeRoleAndNothingElse(t *testing.T) {
 			t.Errorf("refused: %s", u.what)
 		}
 		used[u.what] = true
+		if resource, ok := strings.CutPrefix(u.what, "watch "); ok {
+			used["list "+resource] = true // what a watch begins with where the API server does not stream the beginning
+		}
 	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(granted)), slices.Sorted(maps.Keys(used))); diff != "" {
 		t.Errorf("(-granted +used):\n%s", diff)
@@ -86,7 +89,7 @@ func TestTheOperatorUsesItsWholeRoleAndNothingElse(t *testing.T) {
 }
 
 func TestWithoutOneOfItsRulesTheOperatorIsRefused(t *testing.T) {
-	for _, refused := range []string{"list sentinelconfigs", "patch sentinelconfigs/status", "create leases"} {
+	for _, refused := range []string{"watch sentinelconfigs", "patch sentinelconfigs/status", "create leases"} {
 		t.Run(refused, func(t *testing.T) {
 			t.Parallel()
 			c := kubernetes(t)
@@ -100,6 +103,7 @@ func TestWithoutOneOfItsRulesTheOperatorIsRefused(t *testing.T) {
 					role.Rules[i].Verbs = slices.DeleteFunc(rule.Verbs, func(v string) bool { return v == verb })
 				}
 			}
+			role.Rules = slices.DeleteFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return len(r.Verbs) == 0 })
 			raw, err := yaml.Marshal(role)
 			if err != nil {
 				t.Fatal(err)

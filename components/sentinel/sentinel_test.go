@@ -29,6 +29,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	UseLogger(slog.New(slog.DiscardHandler))
 	code := kubedev.Run(m.Run)
 	if code == 0 {
 		if err := goleak.Find(goleak.IgnoreTopFunction("k8s.io/klog/v2.(*flushDaemon).run.func1")); err != nil {

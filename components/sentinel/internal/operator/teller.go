@@ -66,6 +66,7 @@ func (t *teller) tell(ctx context.Context, c v1alpha1.SentinelConfig, look func(
 		return err
 	}
 	t.written[c.Name] = record{uid: c.UID, status: next, at: now}
+	c.ResourceVersion = "" // else the same event again would be another one
 	for _, n := range news(last.status, next) {
 		t.events.Eventf(&c, nil, n.kind, n.reason, "Reconcile", "%s", n.note)
 	}
