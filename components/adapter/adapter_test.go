@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -25,10 +26,18 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/broker/reconcile"
 	"github.com/hyperfleet/hyperfleet/libs/broker/stub"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/kubedev"
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := kubedev.Run(m.Run) // and with the server its connections end
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 const twoAdapters = `
 apiVersion: hyperfleet.redhat.com/v1alpha1

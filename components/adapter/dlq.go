@@ -120,7 +120,7 @@ func (d *dlq) dealCommand(use, short string, verdict broker.Verdict) *cobra.Comm
 // review shows judge the dead letters of the subscription. What the driver has
 // to say meanwhile goes to the standard error.
 func (d *dlq) review(c *cobra.Command, judge func(broker.DeadLetter) broker.Verdict) (broker.Reviewed, error) {
-	spec, err := d.spec()
+	spec, err := d.spec(c.Context())
 	if err != nil {
 		return broker.Reviewed{}, err
 	}
@@ -139,8 +139,12 @@ func (d *dlq) review(c *cobra.Command, judge func(broker.DeadLetter) broker.Verd
 }
 
 // spec is the adapter's subscription that was asked for.
-func (d *dlq) spec() (SubscriptionSpec, error) {
-	a, err := d.process.resolve()
+func (d *dlq) spec(ctx context.Context) (SubscriptionSpec, error) {
+	cfg, err := d.process.found(ctx)
+	if err != nil {
+		return SubscriptionSpec{}, err
+	}
+	a, err := cfg.resolve()
 	if err != nil {
 		return SubscriptionSpec{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,10 +22,28 @@ type fakeAPI struct {
 	required []string
 	clusters map[string]*fleet.Resource
 	history  map[string][]string // cluster -> "adapter phase generation attempt", folds left out
+	reported chan struct{}       // has one in it after a report
+	requests map[string]int      // that came over HTTP, by method
+}
+
+// changed waits until a report has come, or for as long.
+func (f *fakeAPI) changed(ctx context.Context, most time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	select {
+	case <-f.reported:
+	case <-ctx.Done():
+	}
+}
+
+func (f *fakeAPI) historyOf(id string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.history[id])
 }
 
 func newFakeAPI(required ...string) *fakeAPI {
-	return &fakeAPI{required: required, clusters: map[string]*fleet.Resource{}, history: map[string][]string{}}
+	return &fakeAPI{required: required, clusters: map[string]*fleet.Resource{}, history: map[string][]string{}, reported: make(chan struct{}, 1), requests: map[string]int{}}
 }
 
 func clusterID(n int) string { return fmt.Sprintf("0190b6a0-1234-7000-8000-%012d", n) }
@@ -66,6 +85,10 @@ func (f *fakeAPI) Report(_ context.Context, _ fleet.ResourceType, id string, n f
 		return fleet.Report{}, fleet.Errorf(fleet.Invalid, "generation %d, attempt %d", n.ObservedGeneration, n.Attempt)
 	case n.ObservedGeneration < r.Generation && n.Phase == fleet.ReportRunning:
 		return fleet.Report{}, fleet.Errorf(fleet.StaleGeneration, "generation %d is over", n.ObservedGeneration)
+	}
+	select {
+	case f.reported <- struct{}{}:
+	default:
 	}
 	line := fmt.Sprintf("%s %s g%d a%d", n.AdapterName, n.Phase, n.ObservedGeneration, n.Attempt)
 	if n.ObservedGeneration < r.Generation {
@@ -133,6 +156,9 @@ func (f *fakeAPI) RoundTrip(req *http.Request) (*http.Response, error) {
 		err    error
 		status = http.StatusOK
 	)
+	f.mu.Lock()
+	f.requests[req.Method]++
+	f.mu.Unlock()
 	switch {
 	case parts[1] == "adapters" && len(parts) == 3:
 		answer = fleet.Adapter{Name: parts[2], Kind: "Adapter"}
@@ -158,4 +184,11 @@ func (f *fakeAPI) RoundTrip(req *http.Request) (*http.Response, error) {
 	raw, err := json.Marshal(answer)
 	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {contentType}},
 		Body: io.NopCloser(bytes.NewReader(raw)), Request: req}, err
+}
+
+// counted are the requests over HTTP so far, by method.
+func (f *fakeAPI) counted() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.requests)
 }

@@ -1,11 +1,13 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,9 +70,19 @@ func NewOperator(cfg Config, cluster *rest.Config, deps Deps) (*Operator, error)
 // Run follows the AdapterConfig until ctx ends, then returns within 10 seconds.
 // Jobs go on meanwhile.
 func (o *Operator) Run(ctx context.Context) error {
-	configs := make(chan *v1alpha1.AdapterConfig)
+	configs, leads := make(chan *v1alpha1.AdapterConfig), make(chan struct{}, 1)
 	return service.Run(ctx,
 		service.Part{Name: "lease", Run: o.leader.Run},
+		service.Part{Name: "lead", Run: func(ctx context.Context) error {
+			return o.leader.While(ctx, func(ctx context.Context) error {
+				select {
+				case leads <- struct{}{}:
+				case <-ctx.Done():
+				}
+				<-ctx.Done()
+				return nil
+			})
+		}},
 		service.Part{Name: "AdapterConfig " + o.cfg.Name, Run: func(ctx context.Context) error {
 			return o.object.Follow(ctx, func(a *v1alpha1.AdapterConfig) {
 				select {
@@ -79,18 +91,13 @@ func (o *Operator) Run(ctx context.Context) error {
 				}
 			})
 		}},
-		service.Part{Name: "adapter", Run: func(ctx context.Context) error { return o.serve(ctx, configs) }})
+		service.Part{Name: "adapter", Run: func(ctx context.Context) error { return o.serve(ctx, configs, leads) }})
 }
 
-func (o *Operator) serve(ctx context.Context, configs <-chan *v1alpha1.AdapterConfig) error {
-	s := &operated{Operator: o, ready: make(chan error, 1)}
-	s.ready <- errNoConfig
+func (o *Operator) serve(ctx context.Context, configs <-chan *v1alpha1.AdapterConfig, leads <-chan struct{}) error {
+	s := &operated{Operator: o, wrong: errNoConfig}
 	if o.deps.Health != nil {
-		o.deps.Health.Add("AdapterConfig "+o.cfg.Name, func(context.Context) error {
-			err := <-s.ready
-			s.ready <- err
-			return err
-		})
+		o.deps.Health.Add("AdapterConfig "+o.cfg.Name, s.check)
 	}
 	defer s.stop()
 	look := time.NewTicker(lookEvery)
@@ -103,6 +110,7 @@ func (o *Operator) serve(ctx context.Context, configs <-chan *v1alpha1.AdapterCo
 			s.take(ctx, a)
 		case err := <-s.ended:
 			s.fell(ctx, err)
+		case <-leads: // what there is to tell was not told by this replica
 		case <-look.C:
 			s.again(ctx)
 		}
@@ -119,7 +127,22 @@ type operated struct {
 	now    *Adapter // runs
 	cancel context.CancelFunc
 	ended  chan error // what now ended with; nil while none runs
-	ready  chan error // holds what is wrong for whoever asks for readiness
+
+	mu    sync.Mutex
+	wrong error // why it is not ready
+}
+
+// check says why the adapter is not ready.
+func (s *operated) check(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wrong
+}
+
+func (s *operated) say(wrong error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrong = wrong
 }
 
 // take judges an AdapterConfig that is new or has changed, and runs it if it is valid.
@@ -154,7 +177,7 @@ func (s *operated) take(ctx context.Context, a *v1alpha1.AdapterConfig) {
 func (s *operated) start(ctx context.Context) {
 	s.now, s.next = s.next, nil
 	s.state.Runs, s.state.Stopped = true, nil
-	ctx, s.cancel = context.WithCancel(ctx) //nolint:gosec // stop and fell cancel it
+	ctx, s.cancel = context.WithCancel(ctx)
 	ended, a := make(chan error, 1), s.now
 	s.ended = ended
 	go func() { ended <- a.Run(ctx) }()
@@ -191,15 +214,14 @@ func (s *operated) again(ctx context.Context) {
 // tell writes the status if it has changed and this replica leads, and says
 // whether the adapter is ready.
 func (s *operated) tell(ctx context.Context) {
-	<-s.ready
 	switch {
 	case s.object == nil:
-		s.ready <- errNoConfig
+		s.say(errNoConfig)
 		return
 	case s.now != nil:
-		s.ready <- nil
+		s.say(nil)
 	default:
-		s.ready <- cmpErr(s.state.Invalid, s.state.Stopped, errNotStarted)
+		s.say(cmp.Or(s.state.Invalid, s.state.Stopped, errNotStarted))
 	}
 	if !s.leader.Leads() {
 		return
@@ -218,14 +240,4 @@ func (s *operated) tell(ctx context.Context) {
 		return
 	}
 	s.object.Status = status
-}
-
-// cmpErr is the first error that is one.
-func cmpErr(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

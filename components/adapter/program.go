@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/hyperfleet/hyperfleet/components/adapter/internal/operator"
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 	"github.com/hyperfleet/hyperfleet/libs/service"
 )
@@ -82,6 +84,24 @@ func (p Process) Work(deps Deps) (func(context.Context) error, error) {
 		return nil, err
 	}
 	return a.Run, nil
+}
+
+// found is the configuration with the AdapterConfig that is in Kubernetes, if it is there.
+func (p Process) found(ctx context.Context) (Config, error) {
+	if !p.Operated() {
+		return p.Config, nil
+	}
+	cluster, err := p.kubernetes()
+	if err != nil {
+		return Config{}, err
+	}
+	object, err := operator.New(cluster, p.Namespace, p.Name, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return Config{}, err
+	}
+	cfg := p.Config
+	cfg.Adapter, err = object.Get(ctx)
+	return cfg, err
 }
 
 // kubernetes says how to reach it.

@@ -40,16 +40,16 @@ func (h *Handler) job(s jobspec.Subject, p plan, mode string) (jobspec.Job, erro
 // nothing is reported: what was done is not known to be undone.
 func (h *Handler) ensure(ctx context.Context, e fleet.ReconcileEvent, r fleet.Resource, p plan, job jobspec.Job) broker.Outcome {
 	created, err := h.runner.Ensure(ctx, job)
+	if created { // also where more is missing than the Job
+		h.metrics.created.Inc()
+		h.log.Info("job created", "cluster", r.ID, "job", job.Name)
+	}
 	reason, refused := refusal(err)
 	if refused {
 		h.metrics.refused.WithLabelValues(reason).Inc()
 	}
 	switch {
 	case err == nil:
-		if created {
-			h.metrics.created.Inc()
-			h.log.Info("job created", "cluster", r.ID, "job", job.Name)
-		}
 		return broker.Ack()
 	case errors.Is(err, jobspec.ErrLeaving): // its end is an event
 		h.log.Debug("job awaits the end of one of its name", "cluster", r.ID, "job", job.Name)

@@ -82,6 +82,23 @@ func TestANewerGenerationCancelsOlderJobsHoweverLateTheyAppear(t *testing.T) {
 	w.until(t, newer.Name, func(j *batchv1.Job) bool { return j != nil && j.DeletionTimestamp == nil })
 }
 
+func TestJobsThatNobodyWantsAreSweptAway(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	w.RunPods(t, lasts)
+	orphan, wanted := w.job(t, 1, first()), w.job(t, 1, jobspec.Attempt{Number: 2, Mode: jobspec.ModeCreate})
+	maker := kube.New(w.client, w.Namespace, nil, nil)
+	ensure(t, maker, orphan)
+	ensure(t, maker, wanted)
+	w.unwanted = []jobspec.Identity{orphan.Identity}
+	w.replica(t, "one")
+	w.until(t, orphan.Name, gone)
+	if e := w.end(t, 1); !e.Lost || e.Identity != orphan.Identity {
+		t.Errorf("end %+v", e)
+	}
+	w.until(t, wanted.Name, func(j *batchv1.Job) bool { return j != nil && j.DeletionTimestamp == nil })
+}
+
 func TestCleanupLetsOwnJobsGoAndNoOthers(t *testing.T) {
 	t.Parallel()
 	w := begin(t)

@@ -34,8 +34,10 @@ func (r *Runner) Ensure(ctx context.Context, j jobspec.Job) (bool, error) {
 	if _, over := finished(there); over {
 		return created, nil // nobody reads its input any more
 	}
+	// Whatever is in the way here must pass: the Job is there, so no other attempt
+	// may follow. It waits for its input, and the event for another try.
 	if err := r.ensureInput(ctx, there, input); err != nil {
-		return created, told("create the job's input", err)
+		return created, fmt.Errorf("create the job's input: %w", err)
 	}
 	return created, nil
 }

@@ -3,6 +3,7 @@ package kube_test
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -137,5 +138,41 @@ func TestOneThatIsBeingDeletedIsWaitedFor(t *testing.T) {
 	w.until(t, j.Name, gone)
 	if !ensure(t, r, j) {
 		t.Error("the job was there still")
+	}
+}
+
+// roundTrip answers requests.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestAKubernetesThatThrottlesOrIsAwayIsToldFromOneThatRefuses(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	for name, tc := range map[string]struct {
+		answer func(*http.Request) (*http.Response, error)
+		why    error // nil: away
+	}{
+		"it throttles": {func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusTooManyRequests, Body: http.NoBody, Request: r}, nil
+		}, jobspec.ErrThrottled},
+		"it is away": {func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }, nil},
+		"it is broken": {func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusInternalServerError, Body: http.NoBody, Request: r}, nil
+		}, nil},
+		"it does not know this replica just now": {func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody, Request: r}, nil
+		}, nil},
+	} {
+		cfg := w.Config()
+		cfg.Wrap(func(http.RoundTripper) http.RoundTripper { return roundTrip(tc.answer) })
+		_, err := kube.New(clientOf(t, cfg), w.Namespace, nil, nil).Ensure(t.Context(), w.job(t, 1, first()))
+		refused := false
+		for _, why := range []error{jobspec.ErrForeign, jobspec.ErrLeaving, jobspec.ErrInvalid, jobspec.ErrForbidden, jobspec.ErrQuota, jobspec.ErrNamespace, jobspec.ErrThrottled} {
+			refused = refused || errors.Is(err, why) && !errors.Is(tc.why, why)
+		}
+		if err == nil || refused || tc.why != nil && !errors.Is(err, tc.why) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -9,13 +9,8 @@ import (
 	"github.com/hyperfleet/hyperfleet/components/adapter/internal/jobspec"
 )
 
-const (
-	// sweepEvery is how often Jobs are looked for that nobody wants.
-	sweepEvery = 10 * time.Minute
-	// youngest is how old a Job is before it is asked for: its resource was there
-	// a moment ago.
-	youngest = time.Minute
-)
+// sweepEvery is how often Jobs are looked for that nobody wants.
+const sweepEvery = 10 * time.Minute
 
 // sweep cancels Jobs whose resource is gone or has a newer generation, at once and
 // then now and again, until ctx ends.
@@ -38,8 +33,8 @@ func (w *watch) sweep(ctx context.Context) {
 
 func (w *watch) sweepOne(ctx context.Context, job *batchv1.Job) error {
 	id, _, err := jobspec.Owned(job)
-	if err != nil || judge(job, true) != cancel || time.Since(job.CreationTimestamp.Time) < youngest {
-		return nil //nolint:nilerr // not ours
+	if err != nil || judge(job, true) != cancel {
+		return nil // not ours, or nothing to sweep
 	}
 	ctx, done := context.WithTimeout(ctx, callTimeout)
 	defer done()

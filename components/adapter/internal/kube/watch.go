@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
@@ -137,6 +138,8 @@ func (w *watch) work(ctx context.Context, queue workqueue.TypedRateLimitingInter
 		switch {
 		case err == nil || ctx.Err() != nil:
 			queue.Forget(key)
+		case apierrors.IsConflict(err): // it has changed since it was seen here
+			queue.AddRateLimited(key)
 		default:
 			w.log.Warn("job not seen to yet", "job", key, "err", err)
 			queue.AddRateLimited(key)
@@ -157,7 +160,7 @@ func (w *watch) see(ctx context.Context, key string, again func(string)) error {
 	}
 	id, base, err := jobspec.Owned(job)
 	if err != nil {
-		return nil //nolint:nilerr // not ours
+		return nil // not ours
 	}
 	newer, older, err := w.siblings(id)
 	if err != nil {
