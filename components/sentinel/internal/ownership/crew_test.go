@@ -53,6 +53,7 @@ type crew struct {
 	acts    int
 	changed chan struct{} // closed when at changes
 	drain   func(ctx context.Context)
+	orderly bool // nobody is cut off: work never overlaps, sure or not
 }
 
 // member is one replica of a crew.
@@ -181,6 +182,9 @@ func (c *crew) enter(shard string, m *member, leads func() bool) {
 		c.at[shard] = map[*member]func() bool{}
 	}
 	c.at[shard][m] = leads
+	if c.orderly && len(c.at[shard]) > 1 {
+		c.t.Errorf("%s works on %s while another still does", m.Identity, shard)
+	}
 	c.tell()
 }
 

@@ -60,7 +60,7 @@ func (r *Replica) appear(ctx context.Context) error {
 		WithLabels(map[string]string{leaseLabel: leaseOf}).
 		WithAnnotations(map[string]string{shardsAnnotation: strings.Join(r.claimed(), ",")}).
 		WithSpec(coordinationapply.LeaseSpec().WithHolderIdentity(r.Identity).WithRenewTime(metav1.NowMicro()).
-			WithLeaseDurationSeconds(int32(r.Timing.LeaseDuration / time.Second)))
+			WithLeaseDurationSeconds(int32(r.Timing.LeaseDuration / time.Second))) //nolint:gosec // an hour at most
 	_, err := r.leases.Apply(ctx, lease, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
 	return err
 }

@@ -3,7 +3,6 @@ package ownership
 import (
 	"context"
 	"fmt"
-
 	"time"
 
 	"github.com/go-logr/logr"

@@ -22,8 +22,8 @@ func DefaultTiming() Timing {
 // Validate names every problem.
 func (t Timing) Validate() error {
 	var errs []error
-	if t.LeaseDuration < time.Second || t.LeaseDuration%time.Second != 0 {
-		errs = append(errs, fmt.Errorf("lease duration %s: use whole seconds, at least 1s: a Lease holds no less", t.LeaseDuration))
+	if t.LeaseDuration < time.Second || t.LeaseDuration > time.Hour || t.LeaseDuration%time.Second != 0 {
+		errs = append(errs, fmt.Errorf("lease duration %s: use whole seconds from 1s to 1h: a Lease holds nothing finer", t.LeaseDuration))
 	}
 	if t.RenewDeadline >= t.LeaseDuration {
 		errs = append(errs, fmt.Errorf("renew deadline %s: must be shorter than the lease duration %s: a leader stops before others claim", t.RenewDeadline, t.LeaseDuration))
