@@ -37,9 +37,10 @@ func TestACrashLoopMakesNoStormAndStarvesNobody(t *testing.T) {
 			life, kill := context.WithCancel(context.Background())
 			r := start(t, c, mortal{m, life}, p)
 			time.Sleep(lives)
+			p.set(func(p *press) { p.fail = func(fleet.ReconcileEvent) error { return errAway } })
+			synctest.Wait() // what has gone out is remembered
 			lost += r.memory.unrecorded()
 			kill()
-			p.set(func(p *press) { p.fail = func(fleet.ReconcileEvent) error { return errAway } })
 			r.stop()
 			p.set(func(p *press) { p.fail = nil })
 		}
