@@ -71,7 +71,13 @@ func (s *Settings) loadFile(path string, environ []string) error {
 	}
 	var problems []error
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		if err := s.loadKey(key, keys[key], environ); err != nil {
+		var found []error
+		if target, ok := s.Sections[key]; ok {
+			found = loadSection(key, keys[key], target)
+		} else if err := s.loadKey(key, keys[key], environ); err != nil {
+			found = []error{err}
+		}
+		for _, err := range found {
 			problems = append(problems, fmt.Errorf("%s: %w", path, err))
 		}
 	}
@@ -79,14 +85,6 @@ func (s *Settings) loadFile(path string, environ []string) error {
 }
 
 func (s *Settings) loadKey(key string, value json.RawMessage, environ []string) error {
-	if target, ok := s.Sections[key]; ok {
-		dec := json.NewDecoder(bytes.NewReader(value))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(target); err != nil {
-			return fmt.Errorf("%s: %s", key, strings.TrimPrefix(err.Error(), "json: "))
-		}
-		return nil
-	}
 	flag := s.Flags.Lookup(key)
 	if flag == nil || key == s.FileFlag || key == "help" {
 		return fmt.Errorf("%s: is no setting%s", key, s.known())

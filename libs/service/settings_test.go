@@ -25,6 +25,14 @@ type sample struct {
 	Required struct {
 		Clusters  []string `json:"clusters"`
 		NodePools []string `json:"nodepools"`
+		Limits    struct {
+			Most  int            `json:"most"`
+			Until *time.Time     `json:"until"`
+			Named map[string]int `json:"named"`
+		} `json:"limits"`
+		Rules []struct {
+			Name string
+		} `json:"rules"`
 	}
 }
 
@@ -159,13 +167,21 @@ max-conns: many
 poll: {}
 shards: [[nested]]
 config-file: other.yaml
-required: {clusters: [dns], machines: []}
+required:
+  clusters: [dns, 1, {a: b}]
+  machines: []
+  limits: {most: many, mots: 1, until: tomorrow, named: {a: 1, b: two}}
+  rules: [{Name: a}, {name: b}, c]
+  nodepools: validation
 `, []string{"HYPERFLEET_DRY=perhaps", "HYPERFLEET_DATABSE_URL=postgres://u:hunter2@h/d"})
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{"lisen: is no setting", "max-conns: must be of type int", "poll: must be of type duration", "shards: element 0",
-		"config-file: is no setting", `required: unknown field "machines"`, "HYPERFLEET_DRY: must be of type bool", "HYPERFLEET_DATABSE_URL: is no setting"} {
+		"config-file: is no setting", "required.clusters[1]: must be of type string", "required.clusters[2]: must be of type string",
+		"required.machines: is no setting (there are clusters, limits, nodepools, rules)", "required.limits.most: must be of type int",
+		"required.limits.mots: is no setting", "required.limits.until: ", "required.limits.named.b: must be of type int",
+		"required.rules[1].name: is no setting (there are Name)", "required.rules[2]: must be a mapping", "required.nodepools: must be a list", "HYPERFLEET_DRY: must be of type bool", "HYPERFLEET_DATABSE_URL: is no setting"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)
 		}
