@@ -43,9 +43,7 @@ type Origin struct {
 func (o Origin) Open(size int, patience time.Duration, more map[string]string) (*Pool, error) {
 	set := maps.Clone(settings)
 	maps.Copy(set, more)
-	p := &Pool{
-		unprepared: o.Pooler, slots: make(chan struct{}, size), patience: patience, prepared: map[string]kept{}, wanted: map[string]bool{},
-	}
+	p := &Pool{slots: make(chan struct{}, size), patience: patience}
 	if o.Pooler {
 		set, p.local = nil, more
 	}
@@ -54,7 +52,8 @@ func (o Origin) Open(size int, patience time.Duration, more map[string]string) (
 		return nil, err
 	}
 	p.DB = db
-	return p, nil
+	p.statements, err = newStatements(db, o.Pooler)
+	return p, err
 }
 
 // Direct makes connections of the migrator's that pass by any pooler, each a

@@ -2,7 +2,6 @@ package database
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -10,27 +9,15 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// maxStatements bounds what a pool keeps prepared: selectors of many shapes
-// must not fill the server's memory. Beyond it statements run unprepared.
-const maxStatements = 256
-
-// Pool is a bounded number of connections. Its statements are prepared once;
-// database/sql prepares them again on each connection that comes to use them.
+// Pool is a bounded number of connections.
 type Pool struct {
 	DB *sqlx.DB // for what minds its connections itself
 
-	unprepared bool              // a pooler stands between
+	statements *statements
 	local      map[string]string // settings of a read, where the session has none of its own
 	slots      chan struct{}     // one for each connection
 	patience   time.Duration     // how long to wait for one
-
-	mu       sync.Mutex
-	prepared map[string]kept
-	wanted   map[string]bool // ran inside a transaction before they were prepared
 }
-
-// kept is a statement that lives as long as its pool; nil runs unprepared.
-type kept struct{ *sqlx.Stmt }
 
 // Ping says whether the database answers.
 func (p *Pool) Ping(ctx context.Context) error {
@@ -79,69 +66,14 @@ func (p *Pool) acquire(ctx context.Context) (release func(), err error) {
 	}
 }
 
-func (p *Pool) find(text string) (kept, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.prepared[text], len(p.prepared) >= maxStatements
-}
-
-// findInside looks for a statement of a transaction, and has it prepared before
-// the next one begins: a transaction that waited for a second connection to
-// prepare on could wait for ever.
-func (p *Pool) findInside(text string) kept {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	found := p.prepared[text]
-	if found.Stmt == nil && !p.unprepared && len(p.prepared) < maxStatements {
-		p.wanted[text] = true
-	}
-	return found
-}
-
-// prepareWanted prepares what transactions asked for. It needs a connection, so
-// it must not be called by who holds one.
-func (p *Pool) prepareWanted(ctx context.Context) error {
-	p.mu.Lock()
-	wanted := p.wanted
-	p.wanted = map[string]bool{}
-	p.mu.Unlock()
-	for text := range wanted {
-		if _, err := p.get(ctx, text); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// get prepares text, or keeps nothing where it has to run unprepared. It needs a
-// connection, so it must not be called by who holds one.
-func (p *Pool) get(ctx context.Context, text string) (kept, error) {
-	found, full := p.find(text)
-	if found.Stmt != nil || full || p.unprepared || text == "" {
-		return found, nil
-	}
-	stmt, err := p.DB.PreparexContext(ctx, text)
-	if err != nil {
-		return kept{}, err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if other := p.prepared[text]; other.Stmt != nil {
-		defer stmt.Close() // another caller was faster
-		return other, nil
-	}
-	p.prepared[text] = kept{stmt}
-	return p.prepared[text], nil
-}
-
 // Read runs a query outside of any transaction and scans its rows into dest, a
 // pointer to a slice.
 func (p *Pool) Read(ctx context.Context, dest any, text string, args ...any) error {
-	return p.run(ctx, text, func(ctx context.Context, stmt kept) error {
+	return p.run(ctx, text, func(ctx context.Context, stmt *sqlx.Stmt) error {
 		switch {
-		case p.unprepared && len(p.local) > 0:
+		case len(p.local) > 0:
 			return p.readLocal(ctx, dest, text, args...)
-		case stmt.Stmt == nil:
+		case stmt == nil:
 			return p.DB.SelectContext(ctx, dest, text, args...)
 		default:
 			return stmt.SelectContext(ctx, dest, args...)
@@ -155,7 +87,7 @@ func (p *Pool) Read(ctx context.Context, dest any, text string, args ...any) err
 // of rows a plan costs nothing.
 func (p *Pool) Rows(ctx context.Context, text string, args []any, each func(*sqlx.Rows) (bool, error)) error {
 	var torn error // what began is not begun again
-	err := p.run(ctx, "", func(ctx context.Context, _ kept) error {
+	err := p.run(ctx, "", func(ctx context.Context, _ *sqlx.Stmt) error {
 		rows, err := p.DB.QueryxContext(ctx, text, args...)
 		if err != nil {
 			return err
@@ -178,8 +110,8 @@ func (p *Pool) Rows(ctx context.Context, text string, args []any, each func(*sql
 
 // Exec runs a statement outside of any transaction that answers nothing.
 func (p *Pool) Exec(ctx context.Context, text string, args ...any) error {
-	return p.run(ctx, text, func(ctx context.Context, stmt kept) (err error) {
-		if stmt.Stmt == nil {
+	return p.run(ctx, text, func(ctx context.Context, stmt *sqlx.Stmt) (err error) {
+		if stmt == nil {
 			_, err = p.DB.ExecContext(ctx, text, args...)
 		} else {
 			_, err = stmt.ExecContext(ctx, args...)
@@ -190,18 +122,19 @@ func (p *Pool) Exec(ctx context.Context, text string, args ...any) error {
 
 // run does something once a connection may be taken, with text prepared; "" is
 // not.
-func (p *Pool) run(ctx context.Context, text string, once func(context.Context, kept) error) error {
+func (p *Pool) run(ctx context.Context, text string, once func(context.Context, *sqlx.Stmt) error) error {
 	return Again(ctx, func(ctx context.Context) error {
 		release, err := p.acquire(ctx)
 		if err != nil {
 			return err
 		}
 		defer release()
-		stmt, err := p.get(ctx, text)
+		used, err := p.statements.take(ctx, text)
 		if err != nil {
 			return err
 		}
-		return p.renewed(once(ctx, stmt))
+		defer p.statements.release(used)
+		return p.renewed(once(ctx, used.stmt()))
 	})
 }
 

@@ -35,9 +35,7 @@ func (p *Pool) Within(ctx context.Context, t fleet.TypeInfo, work func(context.C
 			return err
 		}
 		defer release()
-		if err := p.prepareWanted(ctx); err != nil {
-			return err
-		}
+		p.statements.prepareWanted(ctx)
 		began, err := p.DB.BeginTxx(ctx, nil)
 		if err != nil {
 			return p.renewed(err)
@@ -61,8 +59,8 @@ func (x *Tx) Clock(ctx context.Context) (now time.Time, err error) {
 // Row runs a statement that answers at most one row; sql.ErrNoRows if none.
 func (x *Tx) Row(ctx context.Context, dest any, text string, args ...any) error {
 	text = x.SQL(text)
-	if stmt := x.pool.findInside(text); stmt.Stmt != nil {
-		return x.StmtxContext(ctx, stmt.Stmt).GetContext(ctx, dest, args...) //nolint:sqlclosecheck // closed with the transaction
+	if stmt := x.pool.statements.inside(text); stmt != nil {
+		return x.StmtxContext(ctx, stmt).GetContext(ctx, dest, args...) //nolint:sqlclosecheck // closed with the transaction
 	}
 	return x.GetContext(ctx, dest, text, args...)
 }
@@ -70,8 +68,8 @@ func (x *Tx) Row(ctx context.Context, dest any, text string, args ...any) error 
 // Rows runs a statement and scans what it answers into dest, a pointer to a slice.
 func (x *Tx) Rows(ctx context.Context, dest any, text string, args ...any) error {
 	text = x.SQL(text)
-	if stmt := x.pool.findInside(text); stmt.Stmt != nil {
-		return x.StmtxContext(ctx, stmt.Stmt).SelectContext(ctx, dest, args...) //nolint:sqlclosecheck // closed with the transaction
+	if stmt := x.pool.statements.inside(text); stmt != nil {
+		return x.StmtxContext(ctx, stmt).SelectContext(ctx, dest, args...) //nolint:sqlclosecheck // closed with the transaction
 	}
 	return x.SelectContext(ctx, dest, text, args...)
 }
@@ -79,8 +77,8 @@ func (x *Tx) Rows(ctx context.Context, dest any, text string, args ...any) error
 // Exec runs a statement that answers nothing.
 func (x *Tx) Exec(ctx context.Context, text string, args ...any) error {
 	text = x.SQL(text)
-	if stmt := x.pool.findInside(text); stmt.Stmt != nil {
-		_, err := x.StmtxContext(ctx, stmt.Stmt).ExecContext(ctx, args...) // closed with the transaction
+	if stmt := x.pool.statements.inside(text); stmt != nil {
+		_, err := x.StmtxContext(ctx, stmt).ExecContext(ctx, args...) // closed with the transaction
 		return err
 	}
 	_, err := x.ExecContext(ctx, text, args...)
