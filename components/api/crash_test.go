@@ -48,16 +48,7 @@ func TestNoPromiseIsBrokenByACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := start(t, pg.URL("fleet"), nil)
-	p := &promises{stored: map[string]string{}, refused: map[string]bool{}, unknown: map[string]string{}, reports: map[string]string{}, answers: make(chan struct{})}
-	ctx, stop := context.WithCancel(t.Context())
-	var writers sync.WaitGroup
-	for w := range 8 {
-		writers.Go(func() {
-			for i := 0; ctx.Err() == nil; i++ {
-				p.write(ctx, r.Client, fmt.Sprintf("w%d-%d", w, i))
-			}
-		})
-	}
+	p, stop := underWrites(t, r.Client)
 	for range rounds(t) {
 		p.await(t, 60)
 		if err := pg.Kill(); err != nil {
@@ -70,9 +61,24 @@ func TestNoPromiseIsBrokenByACrash(t *testing.T) {
 	}
 	p.await(t, 60)
 	stop()
-	writers.Wait()
 	p.retry(t, r.Client)
 	p.compare(t, pg.URL("fleet"))
+}
+
+// underWrites starts writers and returns what ends them.
+func underWrites(t *testing.T, c *client.Client) (p *promises, stop func()) {
+	t.Helper()
+	p = &promises{stored: map[string]string{}, refused: map[string]bool{}, unknown: map[string]string{}, reports: map[string]string{}, answers: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for w := range 8 {
+		writers.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				p.write(ctx, c, fmt.Sprintf("w%d-%d", w, i))
+			}
+		})
+	}
+	return p, func() { cancel(); writers.Wait() }
 }
 
 func startPostgres(t *testing.T, o pgdev.Options) *pgdev.Server {
