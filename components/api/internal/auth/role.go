@@ -6,7 +6,7 @@ import "strings"
 // operation: who may ask for it. The zero rule is open to nobody.
 type Role uint16
 
-// Roles, and two words that stand in rules beside them.
+// Roles, and three words that stand in rules beside them.
 const (
 	Viewer   Role = 1 << iota // reads
 	Editor                    // and creates, updates, deletes, reconciles
@@ -19,6 +19,8 @@ const (
 	Public
 	// Fleet in a rule leaves out principals that are bound to some tenants.
 	Fleet
+	// Shared is of what belongs to no tenant: nobody is narrowed to one there.
+	Shared
 
 	// Readers is the rule of what every role may read.
 	Readers = Viewer | Editor | Admin | Sentinel | Adapter | Job

@@ -48,7 +48,7 @@ func (s *server) narrow(p auth.Principal, r *http.Request, rule auth.Role) (auth
 	if !q.values.Has("tenant") {
 		return p, nil
 	}
-	if rule&(auth.Public|auth.Fleet) != 0 {
+	if rule&(auth.Public|auth.Fleet|auth.Shared) != 0 {
 		q.bad("tenant", "is not a parameter here: this is the same for all tenants")
 	}
 	tenant := q.name("tenant", s.Schemas)

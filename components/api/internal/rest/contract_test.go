@@ -267,6 +267,10 @@ func TestTheRouterAndTheContractNameTheSameRules(t *testing.T) {
 			if got, want := op["x-tenants"] == "all", rule&auth.Fleet != 0; got != want {
 				t.Errorf("%s %s: x-tenants is all: %t, in the router: %t", method, path, got, want)
 			}
+			narrowed := rule&(auth.Fleet|auth.Public|auth.Shared) == 0
+			if got := c.narrows(path, op); got != narrowed {
+				t.Errorf("%s %s: tenant is a parameter: %t, in the router: %t", method, path, got, narrowed)
+			}
 			security, own := op["security"]
 			public := rule&auth.Public != 0
 			if open := own && len(asList(security)) == 0; open != public {
@@ -279,6 +283,17 @@ func TestTheRouterAndTheContractNameTheSameRules(t *testing.T) {
 			}
 		}
 	}
+}
+
+// narrows says whether an operation has the parameter tenant.
+func (c *contract) narrows(path string, op object) bool {
+	item := c.at("paths/" + strings.ReplaceAll(path, "/", "~1")).(object)
+	for _, p := range append(slices.Clone(asList(item["parameters"])), asList(op["parameters"])...) {
+		if p.(object)["$ref"] == "#/components/parameters/tenant" {
+			return true
+		}
+	}
+	return false
 }
 
 func asList(v any) []any {

@@ -149,17 +149,17 @@ func (s *server) routes() []route {
 	}
 	routes = append(routes,
 		route{"/adapters", map[string]operation{
-			http.MethodGet: {auth.Readers, s.adapters},
+			http.MethodGet: {auth.Readers | auth.Shared, s.adapters},
 		}},
 		route{"/adapters/{name}", map[string]operation{
-			http.MethodGet:    {auth.Readers, s.adapter},
-			http.MethodPut:    {auth.Reporters, s.register},
+			http.MethodGet:    {auth.Readers | auth.Shared, s.adapter},
+			http.MethodPut:    {auth.Reporters | auth.Shared, s.register},
 			http.MethodDelete: {auth.Admin | auth.Fleet, s.unregister},
 		}},
 	)
 	routes = append(routes,
 		route{"/audit", map[string]operation{http.MethodGet: {auth.Admin, s.audit}}},
-		route{"/schemas/{type}", map[string]operation{http.MethodGet: {auth.Readers, s.schema}}},
+		route{"/schemas/{type}", map[string]operation{http.MethodGet: {auth.Readers | auth.Shared, s.schema}}},
 	)
 	return append(routes, s.shardRoutes()...)
 }

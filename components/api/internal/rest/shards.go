@@ -22,12 +22,12 @@ var holderName = regexp.MustCompile(`^[!-~]{1,253}$`) // as the contract's Shard
 
 func (s *server) shardRoutes() []route {
 	return []route{
-		{"/shards", map[string]operation{http.MethodGet: {auth.Readers, s.shards}}},
+		{"/shards", map[string]operation{http.MethodGet: {auth.Readers | auth.Shared, s.shards}}},
 		{"/shards/coverage", map[string]operation{ // before {name}
 			http.MethodGet: {auth.Viewer | auth.Admin | auth.Sentinel | auth.Fleet, s.coverage},
 		}},
 		{"/shards/{name}", map[string]operation{
-			http.MethodGet:    {auth.Readers, s.shard},
+			http.MethodGet:    {auth.Readers | auth.Shared, s.shard},
 			http.MethodPut:    {auth.Sentinel | auth.Admin | auth.Fleet, s.holdShard},
 			http.MethodDelete: {auth.Sentinel | auth.Admin | auth.Fleet, s.releaseShard},
 		}},
