@@ -21,6 +21,9 @@ type Config struct {
 	BaseDomain    string // of clusters whose spec has none
 	IngressDomain string // clusters' names lead to <cluster id>.ingress.<this>
 	NameServer    string // of new zones
+	DNSProvider   string // URL, instead of zone files: rfc2136://…, route53://…, googleclouddns://…, cloudflare://…
+	ACMEDirectory string // URL, instead of the local authority; needs a DNS provider
+	ACMERootsFile string // PEM certificates that the ACME server is trusted by; "" = the system's
 
 	PullSecretFile string // dockerconfigjson: the credentials of every cluster
 	PullSecretDir  string // <name>.json for the names in spec.pullSecrets; "" = there are none
@@ -62,6 +65,9 @@ func (c Config) Validate() error {
 		if !domainForm.MatchString(domain.value) || len(domain.value) > 180 {
 			problems = append(problems, fmt.Errorf("%s %q: want a domain in lower case such as clusters.example.com", domain.name, domain.value))
 		}
+	}
+	if c.ACMEDirectory != "" && c.DNSProvider == "" {
+		problems = append(problems, errors.New("ACME directory: it asks for proof in DNS: set the DNS provider too"))
 	}
 	if !strings.Contains(c.ReleaseImage, "{version}") {
 		problems = append(problems, fmt.Errorf("release image %q: want {version} somewhere", c.ReleaseImage))

@@ -6,5 +6,6 @@
 // artefacts, and a second run changes no byte. Artefacts are files below one
 // directory, complete at every moment, for review before they are applied. A
 // job's error is written for the cluster's owner; no message, data or log
-// holds a credential. Jobs talk to no outside service.
+// holds a credential. A job talks to a server only where
+// it is told of one.
 package jobs

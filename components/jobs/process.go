@@ -118,6 +118,7 @@ func configFrom(getenv func(string) string) Config {
 	for name, field := range map[string]*string{
 		"POLICY_BUNDLE": &c.PolicyBundle, "INVENTORY_FILE": &c.InventoryFile, "ZONE_DIR": &c.ZoneDir, "CA_DIR": &c.CADir,
 		"BASE_DOMAIN": &c.BaseDomain, "INGRESS_DOMAIN": &c.IngressDomain, "NAME_SERVER": &c.NameServer,
+		"DNS_PROVIDER": &c.DNSProvider, "ACME_DIRECTORY": &c.ACMEDirectory, "ACME_ROOTS_FILE": &c.ACMERootsFile,
 		"PULL_SECRET_FILE": &c.PullSecretFile, "PULL_SECRET_DIR": &c.PullSecretDir,
 		"RELEASE_IMAGE": &c.ReleaseImage, "NAMESPACE_PREFIX": &c.NamespacePrefix,
 	} {

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/acme"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/disk"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/dns"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/hypershift"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/manifest"
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/nameserver"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/placement"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/pullsecret"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/validation"
@@ -75,24 +78,61 @@ func nameHosts(ctx context.Context, in Input) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	o := in.dns()
+	o, err := in.dns()
+	if err != nil {
+		return "", nil, err
+	}
 	zone, err := dns.Run(ctx, n, o)
 	if err != nil {
 		return "", nil, err
 	}
+	if zone != "" {
+		zone = in.Config.shown(zone)
+	}
 	return n.API() + " and " + n.Ingress() + " lead to the cluster, with a certificate", dns.Data{BaseDomain: n.BaseDomain,
-		APIHost: n.API(), IngressHost: n.Ingress(), ZoneFile: in.Config.shown(zone), CertificateSecret: o.Secret.Name}, nil
+		APIHost: n.API(), IngressHost: n.Ingress(), ZoneFile: zone, CertificateSecret: o.Secret.Name}, nil
 }
 
-// unnameHosts finds the records by the cluster's id: the names may be of an
-// earlier spec.
+// unnameHosts finds records in zone files by the cluster's id. A spec that names
+// no domain has none at a provider.
 func unnameHosts(ctx context.Context, in Input) (string, any, error) {
-	return "the records and the certificate are removed", nil, dns.Remove(ctx, dns.Names{Cluster: in.Cluster.ID}, in.dns())
+	n, err := in.names()
+	if err != nil {
+		n = dns.Names{Cluster: in.Cluster.ID, Tenant: in.Cluster.Tenant, Name: in.Cluster.Name}
+	}
+	o, err := in.dns()
+	if err != nil {
+		return "", nil, err
+	}
+	return "the records and the certificate are removed", nil, dns.Remove(ctx, n, o)
 }
 
-func (in Input) dns() dns.Options {
-	return dns.Options{ZoneDir: in.Config.ZoneDir, AuthorityDir: in.Config.CADir, NameServer: in.Config.NameServer, Now: time.Now(),
-		SecretPath: in.Config.artefact("tls", in.Cluster.ID+".yaml"), Secret: in.meta("-tls"), Files: in.files()}
+func (in Input) dns() (dns.Options, error) {
+	o := dns.Options{ZoneDir: in.Config.ZoneDir, AuthorityDir: in.Config.CADir, NameServer: in.Config.NameServer, Now: time.Now(),
+		SecretPath: in.Config.artefact("tls", in.Cluster.ID+".yaml"), Secret: in.meta("-tls"), Files: in.files(), Former: in.formerDomain()}
+	if in.Config.DNSProvider == "" {
+		return o, nil
+	}
+	var err error
+	if o.Provider, err = nameserver.Open(in.Config.DNSProvider); err != nil {
+		return dns.Options{}, err
+	}
+	if in.Config.ACMEDirectory != "" {
+		o.ACME = &acme.Issuer{Directory: in.Config.ACMEDirectory, RootsFile: in.Config.ACMERootsFile, Log: in.Log, Files: in.files(),
+			AccountKey: filepath.Join(in.Config.CADir, "acme.key"), Records: o.Provider}
+	}
+	return o, nil
+}
+
+// formerDomain is the base domain that the job last reported.
+func (in Input) formerDomain() string {
+	for _, a := range in.Cluster.Status.Adapters {
+		var data dns.Data
+		if a.AdapterName == "dns" && json.Unmarshal(a.Data, &data) == nil {
+			return data.BaseDomain
+		}
+	}
+	return ""
 }
 
 // names are what the cluster's spec says it is called.

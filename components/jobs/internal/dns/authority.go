@@ -3,19 +3,17 @@ package dns
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
 	"path/filepath"
 	"time"
 
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/disk"
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/keys"
 )
 
 // Lives of certificates.
@@ -51,20 +49,20 @@ func openAuthority(dir string, files disk.Files, now time.Time) (*authority, err
 	}
 	a := &authority{}
 	if keyText == nil {
-		if a.key, keyText, err = newKey(); err != nil {
+		if a.key, keyText, err = keys.New(); err != nil {
 			return nil, err
 		}
 		if _, err := files.Write(keyPath, keyText, disk.Private); err != nil {
 			return nil, err
 		}
-	} else if a.key, err = parseKey(keyText); err != nil {
+	} else if a.key, err = keys.Parse(keyText); err != nil {
 		return nil, fmt.Errorf("read %s: %w", keyPath, err)
 	}
 	if certText != nil {
-		if a.cert, err = parseCertificate(certText); err != nil {
+		if a.cert, err = keys.Certificate(certText); err != nil {
 			return nil, fmt.Errorf("read %s: %w", certPath, err)
 		}
-		if !certifies(a.cert, a.key) {
+		if !keys.Certifies(a.cert, a.key) {
 			return nil, fmt.Errorf("%s and ca.key do not belong together: restore the right one", certPath)
 		}
 		a.pem = certText
@@ -104,8 +102,8 @@ func (a *authority) sign(now time.Time) error {
 }
 
 // issue makes a certificate for host names.
-func (a *authority) issue(name string, hosts []string, now time.Time) (cert, key []byte, err error) {
-	signer, key, err := newKey()
+func (a *authority) issue(_ context.Context, name string, hosts []string, now time.Time) (cert, key []byte, err error) {
+	signer, key, err := keys.New()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -129,72 +127,18 @@ func (a *authority) issue(name string, hosts []string, now time.Time) (cert, key
 // good says whether a certificate and its key may be used on: for exactly
 // these hosts, from this authority, for more than 30 days.
 func (a *authority) good(certText, keyText []byte, hosts []string, now time.Time) bool {
-	cert, err := parseCertificate(certText)
-	if err != nil {
-		return false
-	}
-	key, err := parseKey(keyText)
-	if err != nil || !certifies(cert, key) || len(cert.DNSNames) != len(hosts) {
+	cert, ok := keys.Pair(certText, keyText, hosts)
+	if !ok {
 		return false
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(a.cert)
-	for i, host := range hosts {
-		if cert.DNSNames[i] != host {
-			return false
-		}
-	}
-	_, err = cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now.Add(renewBefore)})
+	_, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now.Add(renewBefore)})
 	return err == nil
 }
 
-// lockAuthority takes the lock of the authority in dir.
-func lockAuthority(ctx context.Context, dir string, files disk.Files) (unlock func(), err error) {
-	return files.Lock(ctx, filepath.Join(dir, "ca.key"))
-}
-
-func newKey() (crypto.Signer, []byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make a key: %w", err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, nil, errors.New("encode a key") // the cause could quote it
-	}
-	return key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
-}
-
-// parseKey reads a key. Its errors quote nothing of the text.
-func parseKey(text []byte) (crypto.Signer, error) {
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, errors.New("no PEM block PRIVATE KEY")
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, errors.New("no PKCS #8 key")
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, errors.New("a key that cannot sign")
-	}
-	return signer, nil
-}
-
-func parseCertificate(text []byte) (*x509.Certificate, error) {
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, errors.New("no PEM block CERTIFICATE")
-	}
-	return x509.ParseCertificate(block.Bytes)
-}
-
-// certifies says whether a certificate is about a key.
-func certifies(cert *x509.Certificate, key crypto.Signer) bool {
-	public, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && public.Equal(key.Public())
-}
+// root is the authority's own certificate.
+func (a *authority) root() []byte { return a.pem }
 
 func newSerial() (*big.Int, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))

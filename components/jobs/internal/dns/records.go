@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/nameserver"
 )
 
 // Names is what a cluster is called in DNS.
@@ -47,6 +49,20 @@ func (n Names) records() []dns.RR {
 		&dns.CNAME{Hdr: head(n.Ingress(), dns.TypeCNAME), Target: dns.Fqdn(n.Target)},
 		&dns.TXT{Hdr: head(ownerLabel+"."+n.Base(), dns.TypeTXT), Txt: []string{"cluster=" + n.Cluster, "tenant=" + n.Tenant}},
 	}
+}
+
+// claim is what a DNS provider is to hold for the cluster.
+func (n Names) claim() nameserver.Claim {
+	return nameserver.Claim{Cluster: n.Cluster, Tenant: n.Tenant, Mark: dns.Fqdn(ownerLabel + "." + n.Base()), Records: n.records()[:2]}
+}
+
+// String shows the names as records.
+func (n Names) String() string {
+	var lines []string
+	for _, rr := range n.records() {
+		lines = append(lines, rr.String())
+	}
+	return strings.Join(lines, "\n")
 }
 
 // put makes z hold exactly the cluster's records below its names, and says

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/acme"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/disk"
 	"github.com/hyperfleet/hyperfleet/components/jobs/internal/manifest"
+	"github.com/hyperfleet/hyperfleet/components/jobs/internal/nameserver"
 )
 
 // zoneFile is how a zone file's name ends.
@@ -21,7 +23,7 @@ type Data struct {
 	BaseDomain        string `json:"baseDomain"`
 	APIHost           string `json:"apiHost"`
 	IngressHost       string `json:"ingressHost"`
-	ZoneFile          string `json:"zoneFile"`
+	ZoneFile          string `json:"zoneFile,omitempty"` // "" where a DNS provider has the names
 	CertificateSecret string `json:"certificateSecret"`
 }
 
@@ -34,13 +36,23 @@ type Options struct {
 	Secret       manifest.Meta
 	Now          time.Time
 	Files        disk.Files
+
+	Provider *nameserver.Server // instead of zone files
+	ACME     *acme.Issuer       // instead of the local authority; needs a provider
+	Former   string             // base domain of an earlier spec; "" = there was none
 }
 
-// Run makes the zone file hold n and the Secret a certificate for its hosts.
-// It returns the zone file's path.
+// Run makes zone file or provider hold n and the Secret a certificate for its
+// hosts. It returns the zone file's path, if there is one.
 func Run(ctx context.Context, n Names, o Options) (path string, err error) {
 	if err := n.check(); err != nil {
 		return "", err
+	}
+	if o.Provider != nil {
+		if err := o.atProvider(ctx, n); err != nil {
+			return "", err
+		}
+		return "", writeCertificate(ctx, n, o)
 	}
 	path = filepath.Join(o.ZoneDir, n.BaseDomain+zoneFile)
 	if err := writeRecords(ctx, path, n, o); err != nil {
@@ -52,14 +64,52 @@ func Run(ctx context.Context, n Names, o Options) (path string, err error) {
 	return path, writeCertificate(ctx, n, o)
 }
 
-// Remove removes the cluster's records from every zone file, and its
-// certificate.
+// atProvider puts n there and removes the names of an earlier spec.
+func (o Options) atProvider(ctx context.Context, n Names) error {
+	if o.Files.Plan != nil {
+		_, err := fmt.Fprintf(o.Files.Plan, "would make the DNS provider answer:\n%s\n", n)
+		return err
+	}
+	if err := o.Provider.Put(ctx, n.claim()); err != nil {
+		return err
+	}
+	if o.Former == "" || o.Former == n.BaseDomain {
+		return nil
+	}
+	n.BaseDomain = o.Former
+	_, err := o.Provider.Drop(ctx, n.claim())
+	return err
+}
+
+// Remove removes the cluster's records and its certificate.
 func Remove(ctx context.Context, n Names, o Options) error {
-	if err := dropElsewhere(ctx, "", n, o); err != nil {
+	if err := o.dropAll(ctx, n); err != nil {
 		return err
 	}
 	_, err := o.Files.Remove(o.SecretPath)
 	return err
+}
+
+// dropAll removes the records from every zone file, or at the provider below
+// the base domains of this spec and of the one before.
+func (o Options) dropAll(ctx context.Context, n Names) error {
+	if o.Provider == nil {
+		return dropElsewhere(ctx, "", n, o)
+	}
+	for _, base := range []string{n.BaseDomain, o.Former} {
+		if base == "" {
+			continue
+		}
+		n.BaseDomain = base
+		if o.Files.Plan != nil {
+			fmt.Fprintf(o.Files.Plan, "would remove at the DNS provider, if they are the cluster's:\n%s\n", n)
+			continue
+		}
+		if _, err := o.Provider.Drop(ctx, n.claim()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func writeRecords(ctx context.Context, path string, n Names, o Options) error {
@@ -132,48 +182,4 @@ func change(ctx context.Context, files disk.Files, path string, edit func(*zone)
 	}
 	_, err = files.Write(path, next, disk.Readable)
 	return err
-}
-
-// writeCertificate keeps the certificate in the Secret if it is still good,
-// and otherwise puts a new one there.
-func writeCertificate(ctx context.Context, n Names, o Options) error {
-	unlock, err := lockAuthority(ctx, o.AuthorityDir, o.Files)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	a, err := openAuthority(o.AuthorityDir, o.Files, o.Now)
-	if err != nil {
-		return err
-	}
-	hosts := []string{n.API(), n.Ingress()}
-	cert, key, err := readPair(o.SecretPath)
-	if err != nil {
-		return err
-	}
-	if !a.good(cert, key, hosts, o.Now) {
-		if cert, key, err = a.issue(n.Name, hosts, o.Now); err != nil {
-			return err
-		}
-	}
-	text, err := manifest.Secret(o.Secret, "kubernetes.io/tls", map[string][]byte{"tls.crt": cert, "tls.key": key, "ca.crt": a.pem})
-	if err != nil {
-		return errors.New("encode the certificate's Secret") // the cause could quote it
-	}
-	_, err = o.Files.Write(o.SecretPath, text, disk.Private)
-	return err
-}
-
-// readPair reads the certificate and key of a Secret manifest. One that is not
-// there or not readable gives none.
-func readPair(path string) (cert, key []byte, err error) {
-	text, err := disk.Read(path)
-	if text == nil || err != nil {
-		return nil, nil, err
-	}
-	secret, err := manifest.ParseSecret(text)
-	if err != nil {
-		return nil, nil, nil //nolint:nilerr // a broken manifest is written anew; the cause could quote the key
-	}
-	return secret.Data["tls.crt"], secret.Data["tls.key"], nil
 }
