@@ -130,6 +130,13 @@ func TestAJobDeletedWhileItRunsIsLostAndCanBeMadeAgain(t *testing.T) {
 				running <- string(p.UID)
 				return lasts(ctx, p)
 			})
+			w.take = func(jobspec.End) error { // nobody hears of it while it has a pod
+				pods, err := w.client.CoreV1().Pods(w.Namespace).List(t.Context(), metav1.ListOptions{})
+				if err == nil && len(pods.Items) > 0 {
+					t.Errorf("%d pods are left", len(pods.Items))
+				}
+				return err
+			}
 			r, _ := w.replica(t, "one")
 			j := w.job(t, 1, first())
 			ensure(t, r, j)

@@ -96,7 +96,7 @@ func TestAStrangersJobAndInputAreLeftAlone(t *testing.T) {
 		name   string
 		change func(*batchv1.Job)
 	}{
-		{"another attempt's identity", func(j *batchv1.Job) {
+		{"the identity of another name", func(j *batchv1.Job) {
 			j.Annotations[jobspec.AnnotationIdentity] = strings.Replace(j.Annotations[jobspec.AnnotationIdentity], `"attempt":1`, `"attempt":2`, 1)
 		}},
 		{"no identity", func(j *batchv1.Job) { j.Annotations = nil }},
@@ -116,6 +116,12 @@ func TestAStrangersJobAndInputAreLeftAlone(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 		w.until(t, j.Name, func(now *batchv1.Job) bool { return now.UID == was.UID && now.DeletionTimestamp == nil })
+	}
+	check := jobspec.Attempt{Number: 1, Mode: jobspec.ModeCheck, Check: 1767323045}
+	ensure(t, r, w.job(t, 8, check))
+	check.Number = 2 // has the same name
+	if _, err := r.Ensure(t.Context(), w.job(t, 8, check)); !errors.Is(err, jobspec.ErrForeign) {
+		t.Errorf("another job of ours of the same name: %v", err)
 	}
 	j := w.job(t, 9, first())
 	w.Kubectl(t, "create", "secret", "generic", j.Name, "--from-literal=a=b")
