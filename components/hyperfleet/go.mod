@@ -14,6 +14,7 @@ require (
 	github.com/hyperfleet/hyperfleet/libs/broker/pubsub v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/fleet v0.0.0
+	github.com/hyperfleet/hyperfleet/libs/kubedev v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/pgdev v0.0.0
 	github.com/hyperfleet/hyperfleet/libs/service v0.0.0
 	github.com/lib/pq v1.12.3
@@ -23,6 +24,8 @@ require (
 	github.com/rogpeppe/go-internal v1.15.0
 	github.com/sethvargo/go-retry v0.5.0
 	github.com/spf13/cobra v1.10.2
+	k8s.io/apimachinery v0.37.2
+	k8s.io/client-go v0.37.2
 )
 
 require (
@@ -134,8 +137,6 @@ require (
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	k8s.io/api v0.37.2 // indirect
 	k8s.io/apiextensions-apiserver v0.37.0 // indirect
-	k8s.io/apimachinery v0.37.2 // indirect
-	k8s.io/client-go v0.37.2 // indirect
 	k8s.io/klog/v2 v2.140.0 // indirect
 	k8s.io/kube-openapi v0.0.0-20260721132016-d427ff9ee9ad // indirect
 	k8s.io/utils v0.0.0-20260626114624-be93311217bd // indirect

@@ -12,12 +12,16 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// errWorking keeps a Lease: it is not given back under work that goes on.
-var errWorking = errors.New("the work under this Lease has not ended")
+// Errors that keep a Lease.
+var (
+	errWorking = errors.New("the work under this Lease has not ended")
+	errTaken   = errors.New("the Lease is another replica's by now")
+)
 
 // lock is a shard's Lease for one term, as client-go's elector sees it: a claim
 // waits for its turn, no call hangs, and each renewal says until when the leader
-// may be sure.
+// may be sure. The elector gives back what it believes to hold, which for a
+// process that was halted may be another's: the lock keeps it from doing so.
 type lock struct {
 	resourcelock.Interface
 	timing Timing
@@ -27,9 +31,10 @@ type lock struct {
 	working atomic.Bool // the Lease must be kept
 	ending  atomic.Bool // the term is over but for giving the Lease back
 
-	mu    sync.Mutex
-	until time.Time // this replica leads until then; zero before it does
-	told  string    // the last problem that was logged
+	mu     sync.Mutex
+	until  time.Time // this replica leads until then; zero before it does
+	holder string    // as the Lease was last read or written
+	told   string    // the last problem that was logged
 }
 
 // leads says whether this replica may be sure that nobody else leads: the last
@@ -39,6 +44,13 @@ func (l *lock) leads() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return time.Now().Before(l.until)
+}
+
+// holds says whether the Lease was this replica's when it was last seen.
+func (l *lock) holds() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.holder == l.Identity()
 }
 
 func (l *lock) claimed() bool {
@@ -51,6 +63,11 @@ func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []b
 	ctx, cancel := l.call(ctx)
 	defer cancel()
 	record, raw, err := l.Interface.Get(ctx)
+	if err == nil {
+		l.mu.Lock()
+		l.holder = record.HolderIdentity
+		l.mu.Unlock()
+	}
 	if !apierrors.IsNotFound(err) {
 		l.tell(err)
 	}
@@ -70,6 +87,9 @@ func (l *lock) write(ctx context.Context, r resourcelock.LeaderElectionRecord, d
 	if gives && l.working.Load() {
 		return errWorking
 	}
+	if gives && !l.holds() {
+		return errTaken
+	}
 	if !gives && !l.claimed() {
 		if err := l.turn(ctx); err != nil {
 			return err
@@ -81,7 +101,7 @@ func (l *lock) write(ctx context.Context, r resourcelock.LeaderElectionRecord, d
 	err := do(ctx, r)
 	if err == nil && !gives {
 		l.mu.Lock()
-		l.until = asked.Add(l.timing.RenewDeadline)
+		l.until, l.holder = asked.Add(l.timing.RenewDeadline), r.HolderIdentity
 		l.mu.Unlock()
 	}
 	l.tell(err)

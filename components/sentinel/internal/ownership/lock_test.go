@@ -14,7 +14,14 @@ import (
 type ledgerLock struct {
 	resourcelock.Interface
 	written []string
+	holder  string // as others left it
 }
+
+func (l *ledgerLock) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	return &resourcelock.LeaderElectionRecord{HolderIdentity: l.holder}, nil, nil
+}
+
+func (*ledgerLock) Identity() string { return "a" }
 
 func (l *ledgerLock) Update(_ context.Context, r resourcelock.LeaderElectionRecord) error {
 	l.written = append(l.written, r.HolderIdentity)
@@ -54,5 +61,21 @@ func TestAClaimWaitsForItsTurnAndARenewalDoesNot(t *testing.T) {
 		if took, turn := time.Since(began), l.timing.delay(1); took < turn || len(below.written) == 2 && took > 2*turn {
 			t.Errorf("write %d after %s, want the first after %s and the second at once", len(below.written), took, turn)
 		}
+	}
+}
+
+// client-go's elector reads a Lease and then gives it back because it held it
+// before: a halted replica would free the one that took over.
+func TestALeaseThatAnotherHoldsIsNotGivenBack(t *testing.T) {
+	below := &ledgerLock{holder: "b"}
+	l := &lock{Interface: below, timing: brisk(), log: slog.New(slog.DiscardHandler), rank: func() int { return 0 }}
+	if err := l.Update(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := l.Get(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Update(t.Context(), resourcelock.LeaderElectionRecord{}); !errors.Is(err, errTaken) || len(below.written) != 1 {
+		t.Errorf("given back: %v, written %q", err, below.written)
 	}
 }
