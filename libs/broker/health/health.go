@@ -77,9 +77,10 @@ func (h *Health) Block(why string) {
 func (h *Health) Unblock() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.blocked != "" {
-		h.log.Info("the broker takes events again")
+	if h.blocked == "" {
+		return
 	}
+	h.log.Info("the broker takes events again")
 	h.unblock()
 }
 

@@ -36,7 +36,7 @@ func Register(reg prometheus.Registerer) (*Meters, error) {
 			Name: "hyperfleet_broker_connected", Help: "1 while the broker can be worked with.",
 		}, labels),
 		blocked: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "hyperfleet_broker_blocked", Help: "1 while the broker takes no events, for want of memory or disk.",
+			Name: "hyperfleet_broker_blocked", Help: "1 while the broker takes no events, for want of memory, disk or quota.",
 		}, labels),
 		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "hyperfleet_broker_unconfirmed_events", Help: "Events handed to a publisher that the broker has not confirmed.",

@@ -222,6 +222,49 @@ func TestWhatIsMissingIsNamedWithTheCommandsThatCreateIt(t *testing.T) {
 	next(t, got, "a")
 }
 
+func TestAQuotaThatIsUsedUpIsToldUntilNothingIsRefusedAndPublishersWait(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.Subscriber("topic", "sub", broker.Limits{})
+	p := newProcess(t, broker.Settings{}, f.addr)
+	pub := p.publisher("topic")
+	p.well(pub)
+	metric := func(name string) float64 { return brokertest.Metric(t, p.registry, name, "publisher", "topic") }
+	f.Alarm(true)
+	answered := make(chan error, 1)
+	go func() { answered <- publishOne(t, pub, "waits", ceiling) }()
+	for deadline := time.Now().Add(ceiling); metric("hyperfleet_broker_blocked") == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the metric does not say it")
+		}
+	}
+	if err := publishOne(t, pub, "impatient", quotaFresh); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "quota exceeded") {
+		t.Errorf("Publish gave %v", err)
+	}
+	if err := pub.(broker.Checker).Check(t.Context()); err == nil || !containsAll(err.Error(), []string{"takes no events", "quota exceeded"}) {
+		t.Errorf("the check says %v", err)
+	}
+	if n := strings.Count(p.log.String(), "takes no events"); n != 1 {
+		t.Errorf("the log says it %d times:\n%s", n, p.log)
+	}
+	if metric("hyperfleet_broker_connected") != 1 {
+		t.Error("a broker that refuses counts as one that is away")
+	}
+	select {
+	case err := <-answered:
+		t.Fatalf("Publish gave %v before the quota allowed it", err)
+	default:
+	}
+	f.Alarm(false)
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+	p.well(pub)
+	if metric("hyperfleet_broker_blocked") != 0 {
+		t.Error("the metric still says it")
+	}
+}
+
 func TestAMissingPermissionToCreateIsToldAndTriedAgain(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)

@@ -30,6 +30,7 @@ type publisher struct {
 	closed atomic.Bool
 	turn   *semaphore.Weighted // of those who close
 	state  state
+	quota  quota
 }
 
 func newPublisher(d *driver, project, topic string) *publisher {
@@ -42,6 +43,7 @@ func newPublisher(d *driver, project, topic string) *publisher {
 		bytes:  semaphore.NewWeighted(windowBytes),
 		turn:   semaphore.NewWeighted(1),
 		state:  s,
+		quota:  quota{health: s.Health},
 	}
 }
 
@@ -80,7 +82,7 @@ func (p *publisher) refused(ctx context.Context, e event.Event) error {
 		return p.about(e, broker.ErrClosed)
 	}
 	err := fmt.Errorf("the window is full of unconfirmed events: %w", ctx.Err())
-	if problem := p.state.Problem(); problem != nil {
+	if problem := p.state.Check(); problem != nil {
 		err = fmt.Errorf("%w; %v", err, problem) //nolint:errorlint // one chain: the context's
 	}
 	return p.about(e, err)
@@ -114,13 +116,16 @@ func (p *publisher) try(ctx context.Context, do func(context.Context, *pubsub.Cl
 	if err == nil {
 		err = p.routes.check(ctx, c)
 	}
-	if err == nil {
+	published := err == nil
+	if published {
 		err = do(ctx, c)
 	}
 	if stale(err) {
 		p.link.drop(c)
 	}
-	p.state.saw(ctx, err)
+	if !published || !p.quota.saw(err) {
+		p.state.saw(ctx, err)
+	}
 	return err
 }
 
@@ -155,6 +160,8 @@ func (p *publisher) Close(ctx context.Context) error {
 		<-p.slots
 	}
 	p.link.close()
+	p.quota.stop()
+	p.state.Stop()
 	return nil
 }
 
