@@ -6,11 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"cloud.google.com/go/pubsub/v2/pstest"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker/rabbitmq/rabbitdev"
@@ -18,6 +20,7 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
 )
 
+// dnsAdapter is the stack's DNS adapter, as `hyperfleet-adapter dlq` is told of it.
 const dnsAdapter = `
 apiVersion: hyperfleet.redhat.com/v1alpha1
 kind: AdapterConfig
@@ -25,9 +28,7 @@ metadata: {name: dns-adapter}
 spec:
   adapterType: dns
   resourceTypes: [clusters]
-  broker: {type: rabbitmq, exchange: hyperfleet-dev.clusters, routingKey: clusters.changed, subscription: dns-adapter-sub}
-  jobTemplate: {image: x}
-`
+  broker: `
 
 func TestTheStackAndItsDeadLettersOnRabbitMQ(t *testing.T) {
 	pgdev.Need(t)
@@ -43,9 +44,37 @@ func TestTheStackAndItsDeadLettersOnRabbitMQ(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	address := "amqp://" + node.Addr() + "/"
-	p := startProcess(t, program(t), dataDirOf(t), "--broker", "rabbitmq", "--broker-url", address)
-	id, err := p.create(t, "on-rabbitmq")
+	address := []string{"--broker-url", "amqp://" + node.Addr() + "/"}
+	stackAndDeadLetters(t, "rabbitmq", address,
+		"{type: rabbitmq, exchange: hyperfleet-dev.clusters, routingKey: clusters.changed, subscription: dns-adapter-sub}",
+		func(body string) error {
+			return node.Publish("hyperfleet-dev.clusters", "clusters.changed", amqp.Publishing{Body: []byte(body)})
+		})
+}
+
+func TestTheStackAndItsDeadLettersOnPubSub(t *testing.T) {
+	pgdev.Need(t)
+	server := pstest.NewServerWithAddress("127.0.0.1:0")
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Setenv("PUBSUB_EMULATOR_HOST", server.Addr)
+	stackAndDeadLetters(t, "pubsub", nil,
+		"{type: gcp-pubsub, projectID: hyperfleet-dev, subscription: dns-adapter-sub}",
+		func(body string) error {
+			server.Publish("projects/hyperfleet-dev/topics/hyperfleet.clusters.changed.v1", []byte(body), nil)
+			return nil
+		})
+}
+
+// stackAndDeadLetters has the stack make a cluster ready over a broker, and
+// deals with the dead letter of a message that publish stores for its adapters.
+func stackAndDeadLetters(t *testing.T, kind string, address []string, subscription string, publish func(body string) error) {
+	t.Helper()
+	p := startProcess(t, program(t), dataDirOf(t), append([]string{"--broker", kind}, address...)...)
+	id, err := p.create(t, "on-"+kind)
 	if err != nil {
 		t.Fatalf("create: %v\n%s", err, p.out)
 	}
@@ -55,11 +84,11 @@ func TestTheStackAndItsDeadLettersOnRabbitMQ(t *testing.T) {
 		t.Fatalf("%v; the cluster is\n%s", err, indent(c))
 	}
 
-	dlq := deadLettersOf(t, address)
+	dlq := deadLettersOf(t, subscription, address)
 	if out := dlq("list"); strings.Contains(out, "malformed-") {
 		t.Fatalf("dead letters on a broker where nothing went wrong:\n%s", out)
 	}
-	if err := node.Publish("hyperfleet-dev.clusters", "clusters.changed", amqp.Publishing{Body: []byte("no event")}); err != nil {
+	if err := publish("no event"); err != nil {
 		t.Fatal(err)
 	}
 	var letter string
@@ -99,19 +128,19 @@ func TestTheStackAndItsDeadLettersOnRabbitMQ(t *testing.T) {
 }
 
 // deadLettersOf returns `hyperfleet-adapter dlq` for the stack's DNS adapter.
-func deadLettersOf(t *testing.T, address string) func(args ...string) string {
+func deadLettersOf(t *testing.T, subscription string, address []string) func(args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	binary, config := filepath.Join(dir, "hyperfleet-adapter"), filepath.Join(dir, "adapter.yaml")
 	if out, err := exec.Command("go", "build", "-o", binary, "../../adapter/cmd/hyperfleet-adapter").CombinedOutput(); err != nil {
 		t.Fatalf("build hyperfleet-adapter: %v\n%s", err, out)
 	}
-	if err := os.WriteFile(config, []byte(dnsAdapter), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(dnsAdapter+subscription+"\n  jobTemplate: {image: x}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return func(args ...string) string {
 		t.Helper()
-		all := append([]string{"dlq", "--config-file", config, "--broker-url", address}, args...)
+		all := slices.Concat([]string{"dlq", "--config-file", config}, address, args)
 		out, err := exec.Command(binary, all...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("dlq %s: %v\n%s", strings.Join(args, " "), err, out)
