@@ -29,7 +29,7 @@ func command() *cobra.Command {
 		Run:      func(ctx context.Context) error { return run(ctx, p, brokers) },
 	}
 	cmd, settings := program.Command()
-	cmd.AddCommand(adapter.DLQCommand(&p, brokers, program, settings), adapter.CleanupCommand(&p, program, settings))
+	cmd.AddCommand(adapter.DLQCommand(&p, brokers, program, settings), adapter.CleanupCommand(&p, program, settings), adapter.RenderCommand(&p, program, settings))
 	return cmd
 }
 

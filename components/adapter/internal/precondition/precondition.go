@@ -156,18 +156,23 @@ func (c *Chain) Judge(in Input) Verdict {
 
 // eval returns why the check does not hold, "" if it does.
 func (c check) eval(vars map[string]any) string {
-	ctx, cancel := context.WithTimeout(context.Background(), maxTime)
-	defer cancel()
 	shown := cut(c.source, 500)
-	value, _, err := c.program.ContextEval(ctx, vars)
+	held, err := c.holds(vars)
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%s (%s)", shown, cut(err.Error(), 500))
-	case value != types.True:
+	case !held:
 		return shown
 	default:
 		return ""
 	}
+}
+
+func (c check) holds(vars map[string]any) (bool, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), maxTime)
+	defer cancel()
+	value, _, err := c.program.ContextEval(ctx, vars)
+	return value == types.True, err
 }
 
 // cut shortens s to at most limit bytes without splitting a character.
