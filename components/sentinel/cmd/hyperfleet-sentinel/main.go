@@ -42,14 +42,11 @@ func run(ctx context.Context, p sentinel.Process) error {
 	}
 	sentinel.UseLogger(log)
 	kube, namespace, err := p.Kubernetes()
-	if err != nil {
+	admin, listenErr := new(net.ListenConfig).Listen(ctx, "tcp", p.AdminListen)
+	if err := errors.Join(err, listenErr); err != nil {
 		return err
 	}
 	p.Namespace = namespace
-	admin, err := new(net.ListenConfig).Listen(ctx, "tcp", p.AdminListen)
-	if err != nil {
-		return err
-	}
 	drivers := broker.NewDrivers(map[string]broker.Open{broker.TypePubSub: pubsub.Open, broker.TypeRabbitMQ: rabbitmq.Open}, p.Brokers, broker.Deps{Log: log, Registry: registry})
 	s, err := sentinel.New(p.Config, sentinel.Deps{Log: log, Registry: registry, Health: health, Kubernetes: kube, Publisher: sentinel.PublisherFrom(drivers)})
 	if err != nil {
