@@ -37,8 +37,7 @@ func (x *bench) bare() *process {
 	x.Helper()
 	names, _ := database.TablesFor(clusters)
 	listen := freeAddress(x)
-	return x.run("./testdata/bare", listen, nil, "LISTEN="+listen, "BARE_SQL="+names.SQL(resource.GetSQL),
-		"BARE_LOCK="+names.SQL(lockManySQL), "BARE_LATEST="+names.SQL(latestManySQL), "BARE_SAVE="+names.SQL(saveManySQL))
+	return x.run("./testdata/bare", listen, nil, "LISTEN="+listen, "BARE_SQL="+names.SQL(resource.GetSQL))
 }
 
 // benchList walks the whole fleet once, against COPY of the same resource.Columns.

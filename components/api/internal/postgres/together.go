@@ -16,11 +16,10 @@ import (
 
 const (
 	// lockManySQL leaves out what somebody else writes: its reports go alone, so
-	// that they alone wait. Specs, which may be large, are not read.
+	// that they alone wait. What a group does not need, such as specs, is not read.
 	lockManySQL = `
 		WITH locked AS MATERIALIZED (
-			SELECT id, owner_id, tenant, name, status, labels, paused, deletion_protection, worked, generation, desired_version,
-				reports_version, created_at, updated_at, deletion_at, deleted_at, touched_at
+			SELECT id, owner_id, tenant, status, generation, deletion_at, touched_at
 			FROM {resources} WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED)
 		SELECT locked.*, clock_timestamp() AS now FROM locked`
 
@@ -108,19 +107,19 @@ type (
 		Base      int        `json:"fold_base"`
 	}
 	newChange struct {
-		ID         string          `json:"id"`
-		Status     json.RawMessage `json:"status"`
-		At         time.Time       `json:"at"`
-		Reports    int             `json:"reports"`
-		Worked     bool            `json:"worked"`
-		Ready      bool            `json:"ready"`
-		Phase      string          `json:"phase"`
-		Generation int64           `json:"generation"`
-		Transition time.Time       `json:"transition"`
-		Wakes      int             `json:"wakes"`
-		WakeAt     *time.Time      `json:"wake_at"`
-		Reason     string          `json:"reason"`
-		Retries    []string        `json:"retries"`
+		ID         string       `json:"id"`
+		Status     fleet.Status `json:"status"`
+		At         time.Time    `json:"at"`
+		Reports    int          `json:"reports"`
+		Worked     bool         `json:"worked"`
+		Ready      bool         `json:"ready"`
+		Phase      string       `json:"phase"`
+		Generation int64        `json:"generation"`
+		Transition time.Time    `json:"transition"`
+		Wakes      int          `json:"wakes"`
+		WakeAt     *time.Time   `json:"wake_at"`
+		Reason     string       `json:"reason"`
+		Retries    []string     `json:"retries"`
 	}
 )
 
@@ -263,7 +262,7 @@ func saveMany(ctx context.Context, x *database.Tx, subjects map[string]*subject,
 		}
 		first, at := schedule.Earliest(l.wakes)
 		changes = append(changes, newChange{
-			ID: id, Status: json.RawMessage(resource.StatusJSON(l.Resource.Status)), At: l.Now, Reports: l.reports, Worked: l.worked,
+			ID: id, Status: l.Resource.Status, At: l.Now, Reports: l.reports, Worked: l.worked,
 			Ready: l.Resource.Status.Phase == fleet.Ready, Phase: string(l.Resource.Status.Phase), Generation: l.Row.Generation,
 			Transition: l.Resource.Status.LastTransitionTime.Time, Wakes: len(l.wakes), WakeAt: at, Reason: string(first.Why), Retries: schedule.Retries(l.wakes),
 		})

@@ -3,7 +3,6 @@ package database
 import (
 	"encoding/binary"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,10 +28,20 @@ func NewID(at time.Time) (string, error) {
 	return id.String(), nil
 }
 
-var canonical = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
 // IsID says whether s can be an id at all, in the one form that ids are written in.
-func IsID(s string) bool { return canonical.MatchString(s) }
+func IsID(s string) bool {
+	if len(s) != len(NullID) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		if dash != (c == '-') || !dash && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
 
 // After returns now, or the next microsecond after last where the clock did
 // not move on: moments of one row never repeat and never go back.

@@ -81,6 +81,18 @@ func (p *Pool) Read(ctx context.Context, dest any, text string, args ...any) err
 	})
 }
 
+// One runs a query outside of any transaction and scans the columns of its first
+// row into places; sql.ErrNoRows if there is none. Looking for a column's field
+// by its name, as Read does, would cost more than reading it.
+func (p *Pool) One(ctx context.Context, places []any, text string, args ...any) error {
+	return p.run(ctx, text, func(ctx context.Context, stmt *sqlx.Stmt) error {
+		if stmt == nil {
+			return p.DB.QueryRowContext(ctx, text, args...).Scan(places...)
+		}
+		return stmt.QueryRowContext(ctx, args...).Scan(places...)
+	})
+}
+
 // Rows runs a query outside of any transaction and shows its rows to each, one
 // by one, until that says to stop. It is planned for its arguments every time:
 // whether an index helps depends on what a selector selects, and beside a page

@@ -36,6 +36,16 @@ func TablesFor(t fleet.TypeInfo) (Tables, error) {
 // SQL puts the names into a statement.
 func (t Tables) SQL(text string) string { return t.names.Replace(text) }
 
+// SQLs is a statement for every resource type that has tables: what requests ask
+// for most is not put together for each of them.
+func SQLs(text string) map[fleet.ResourceType]string {
+	all := map[fleet.ResourceType]string{}
+	for t, names := range byType {
+		all[t] = names.SQL(text)
+	}
+	return all
+}
+
 // named makes the replacement once: every request asks for it.
 func named(t Tables) Tables {
 	t.names = strings.NewReplacer("{resources}", t.Resources, "{statuses}", t.Statuses,

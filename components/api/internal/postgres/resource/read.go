@@ -2,6 +2,8 @@ package resource
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
@@ -21,9 +23,12 @@ const resourceVersionSQL = `
 	WHERE id = $1 AND ($2 OR deleted_at IS NULL) AND ($3 OR tenant = ANY($4::text[]))`
 
 // Reader reads resources.
-type Reader struct{ db *database.Pool }
+type Reader struct {
+	db  *database.Pool
+	get map[fleet.ResourceType]string
+}
 
-func NewReader(db *database.Pool) *Reader { return &Reader{db} }
+func NewReader(db *database.Pool) *Reader { return &Reader{db, database.SQLs(GetSQL)} }
 
 // ResourceVersion reads the version of a resource and nothing else of it.
 func (s *Reader) ResourceVersion(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id string, deleted bool) (string, error) {
@@ -55,22 +60,17 @@ func (s *Reader) Get(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id 
 }
 
 func (s *Reader) find(ctx context.Context, t fleet.TypeInfo, sc tenant.Scope, id string, deleted bool) (Row, error) {
-	names, err := database.TablesFor(t)
-	if err != nil {
-		return Row{}, err
-	}
-	if !database.IsID(id) {
+	text, known := s.get[t.Type]
+	if !known || !database.IsID(id) {
 		return Row{}, database.NotFound(t, id)
 	}
 	all, tenants := sc.Predicate()
-	var rows []Row
-	if err := s.db.Read(ctx, &rows, names.SQL(GetSQL), id, deleted, all, tenants); err != nil {
-		return Row{}, database.Outward(ctx, "get "+t.Kind, err)
-	}
-	if len(rows) == 0 {
+	var r Row
+	err := s.db.One(ctx, r.places(), text, id, deleted, all, tenants)
+	if errors.Is(err, sql.ErrNoRows) {
 		return Row{}, database.NotFound(t, id)
 	}
-	return rows[0], nil
+	return r, database.Outward(ctx, "get "+t.Kind, err)
 }
 
 // Fetch reads a resource as the transaction left it.

@@ -37,6 +37,15 @@ type Row struct {
 	Full           []byte          `db:"full"` // JSON: messages and data by adapter, where they were asked for
 }
 
+// places is where the columns of GetSQL go.
+func (r *Row) places() []any {
+	return []any{
+		&r.ID, &r.OwnerID, &r.Tenant, &r.Name, (*[]byte)(&r.Spec), (*[]byte)(&r.Status), (*[]byte)(&r.Labels), &r.Paused, &r.Protected,
+		&r.Worked, &r.Generation, &r.DesiredVersion, &r.ReportsVersion, &r.CreatedAt, &r.UpdatedAt, &r.DeletionAt, &r.DeletedAt,
+		&r.TouchedAt, &r.Full,
+	}
+}
+
 // version is m<n>.s<n>: of the desired state, and of what was reported.
 func (r Row) version() string {
 	return "m" + strconv.FormatInt(r.DesiredVersion, 10) + ".s" + strconv.FormatInt(r.ReportsVersion, 10)
@@ -45,8 +54,10 @@ func (r Row) version() string {
 // Resource gives the row the form of the API.
 func (r Row) Resource(t fleet.TypeInfo) (fleet.Resource, error) {
 	out := r.head(t)
-	if err := json.Unmarshal(r.Labels, &out.Labels); err != nil {
-		return out, fmt.Errorf("read the labels of %s: %w", r.ID, err)
+	if r.Labels != nil { // asked for
+		if err := json.Unmarshal(r.Labels, &out.Labels); err != nil {
+			return out, fmt.Errorf("read the labels of %s: %w", r.ID, err)
+		}
 	}
 	if err := json.Unmarshal(r.Status, &out.Status); err != nil {
 		return out, fmt.Errorf("read the status of %s: %w", r.ID, err)

@@ -1,6 +1,5 @@
-// Command bare answers GET /{id} with a cluster's row and nothing more, and
-// stores reports in groups as they come: the least that net/http and lib/pq can
-// do, to which the API is compared.
+// Command bare answers GET /{id} with a cluster's row and nothing more: the least
+// that net/http and lib/pq can do, to which the API is compared.
 package main
 
 import (
@@ -23,11 +22,6 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	reports, err := newReports(db)
-	if err != nil {
-		log.Fatal(err)
-	}
-	http.HandleFunc("POST /{id}/statuses", reports.serve)
 	http.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		rows, err := get.QueryContext(r.Context(), r.URL.Path[1:], false, true, "{}")
 		if err != nil {
