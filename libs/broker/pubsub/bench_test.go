@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 )
@@ -67,8 +68,20 @@ func published(b *testing.B, n int, publish func(i int) error) time.Duration {
 	return time.Since(begun)
 }
 
+// resources is of how many resources events are. The emulator starts a thread
+// for each ordering key of each subscription, and with many thousands it does
+// not answer any more.
+const resources = 200
+
+// one returns event number i.
+func one(prefix string, i int) event.Event {
+	e := sample(fmt.Sprint(prefix, i))
+	e.SetSubject(fmt.Sprint("resource-", i%resources))
+	return e
+}
+
 func driven(b *testing.B, p broker.Publisher, n int) time.Duration {
-	return published(b, n, func(i int) error { return p.Publish(b.Context(), sample(fmt.Sprint("event-", i))) })
+	return published(b, n, func(i int) error { return p.Publish(b.Context(), one("event-", i)) })
 }
 
 // bare publishes the same events as the client library alone does it best.
@@ -84,7 +97,7 @@ func bare(b *testing.B, h *harness, topic string, n int, keys bool) time.Duratio
 	p.EnableMessageOrdering = keys
 	p.PublishSettings.DelayThreshold = time.Millisecond
 	return published(b, n, func(i int) error {
-		m, err := encode(sample(fmt.Sprint("event-", i)))
+		m, err := encode(one("event-", i))
 		if err != nil {
 			return err
 		}
@@ -107,7 +120,7 @@ func unary(b *testing.B, h *harness, topic string, n int) time.Duration {
 	}
 	defer c.Close()
 	return published(b, n, func(i int) error {
-		m, err := encode(sample(fmt.Sprint("event-", i)))
+		m, err := encode(one("event-", i))
 		if err != nil {
 			return err
 		}
@@ -136,7 +149,8 @@ func BenchmarkPublish(b *testing.B) {
 					topic           string
 					p               broker.Publisher
 				)
-				driven(b, h.Publisher(warm), 2*n)
+				driven(b, h.Publisher(warm), n)
+				h.forget(warm, subscriptions)
 				for turn := range turns {
 					topic = h.topic(fmt.Sprintf("bench.publish.%d.%d", b.N, turn), subscriptions)
 					p = h.Publisher(topic)
@@ -155,6 +169,7 @@ func BenchmarkPublish(b *testing.B) {
 					keyless = append(keyless, rate(bare(b, h, topic, n, false)))
 					toBare = append(toBare, rates[ours][turn]/rates[alone][turn])
 					toKeyed = append(toKeyed, rates[ours][turn]/rates[library][turn])
+					h.forget(topic, subscriptions)
 				}
 				b.ReportMetric(median(rates[alone]), "bare/s")
 				b.ReportMetric(median(rates[ours]), "driver/s")
@@ -179,6 +194,30 @@ func (h *harness) topic(name string, subscriptions int) string {
 		h.Subscriber(name, fmt.Sprintf("%s-%d", name, i), broker.Limits{})
 	}
 	return name
+}
+
+// forget removes what topic made, so that the emulator's threads for it end.
+func (h *harness) forget(topic string, subscriptions int) {
+	h.t.Helper()
+	c, err := h.driver.dial(h.t.Context(), project)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer c.Close()
+	for i := range subscriptions {
+		p := newPlan(subscriptionOf(topic, fmt.Sprintf("%s-%d", topic, i)))
+		for _, name := range []string{p.subscription, p.deadSubscription} {
+			if err := c.SubscriptionAdminClient.DeleteSubscription(h.t.Context(), &pubsubpb.DeleteSubscriptionRequest{Subscription: name}); err != nil {
+				h.t.Fatal(err)
+			}
+		}
+		if err := c.TopicAdminClient.DeleteTopic(h.t.Context(), &pubsubpb.DeleteTopicRequest{Topic: p.deadTopic}); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	if err := c.TopicAdminClient.DeleteTopic(h.t.Context(), &pubsubpb.DeleteTopicRequest{Topic: topicName(project, topic)}); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func median(of []float64) float64 {
@@ -256,7 +295,7 @@ func BenchmarkLatency(b *testing.B) {
 			<-tick.C
 			calls.Go(func() {
 				begun[i].Store(time.Now().UnixNano())
-				if err := p.Publish(b.Context(), sample(fmt.Sprint("timed-", i))); err != nil {
+				if err := p.Publish(b.Context(), one("timed-", i)); err != nil {
 					b.Error(err)
 				}
 			})
@@ -275,57 +314,4 @@ func BenchmarkLatency(b *testing.B) {
 	if err := <-ended; err != nil {
 		b.Error(err)
 	}
-}
-
-// BenchmarkMemory holds a million events back by a quota that is exceeded, each
-// with a caller that waits, and measures what the driver holds for them beyond
-// what a caller costs that waits for nothing, its stack included.
-func BenchmarkMemory(b *testing.B) {
-	const n, most = 1_000_000, 256
-	f := newFake(b)
-	f.Subscriber("bench.memory", "bench.memory-sub", broker.Limits{})
-	p := f.Publisher("bench.memory")
-	driven(b, p, 100)
-	f.Alarm(true)
-	defer f.Alarm(false)
-	e := sample("held")
-	for b.Loop() {
-		idle := waiting(n, func(ctx context.Context) { <-ctx.Done() })
-		held := waiting(n, func(ctx context.Context) { _ = p.Publish(ctx, e) }) // it ends with the context
-		b.ReportMetric(idle.heap+idle.stacks, "callers-MiB")
-		b.ReportMetric(held.heap-idle.heap, "heap-MiB")
-		b.ReportMetric(held.stacks-idle.stacks, "deeper-stacks-MiB")
-		if got := held.heap + held.stacks - idle.heap - idle.stacks; got > most {
-			b.Errorf("the driver holds %.0f MiB for a million events, at most %d are allowed", got, most)
-		}
-	}
-}
-
-// memory in MiB.
-type memory struct{ heap, stacks float64 }
-
-// waiting returns the memory in use while n goroutines wait in wait.
-func waiting(n int, wait func(context.Context)) memory {
-	ctx, stop := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	before := inUse()
-	for range n {
-		all.Go(func() { wait(ctx) })
-	}
-	now := before
-	for last := (memory{}); now.heap+now.stacks-last.heap-last.stacks > 1; {
-		last = now
-		time.Sleep(500 * time.Millisecond)
-		now = inUse()
-	}
-	stop()
-	all.Wait()
-	return memory{now.heap - before.heap, now.stacks - before.stacks}
-}
-
-func inUse() memory {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return memory{float64(m.HeapInuse) / (1 << 20), float64(m.StackInuse) / (1 << 20)}
 }

@@ -50,6 +50,7 @@ func startEmulator(t testing.TB) string {
 	_, port, _ := net.SplitHostPort(addr)
 	ctx, stop := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, "java", "-Xmx512m", "-jar", jar, "--host=127.0.0.1", "--port="+port)
+	cmd.SysProcAttr = tied()
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start the emulator: %v", err)
 	}
