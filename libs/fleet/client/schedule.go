@@ -25,7 +25,7 @@ func (c *Client) Due(ctx context.Context, typ fleet.ResourceType, o DueOptions) 
 	set(q, "labelSelector", o.Selector)
 	page(q, o.Limit, o.Continue)
 	var out fleet.DueList
-	if err := c.do(ctx, call{method: http.MethodGet, path: path(typ), query: q, answer: &out, strict: true}); err != nil {
+	if err := c.do(ctx, call{method: http.MethodGet, path: path(typ), query: q, answer: &out, strict: true, quick: out.ReadJSON}); err != nil {
 		return fleet.DueList{}, err
 	}
 	if out.Kind != "DueList" || out.Items == nil || out.AsOf.IsZero() { // an empty object must not read as "nothing due"

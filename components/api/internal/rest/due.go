@@ -33,7 +33,8 @@ func (r resources) due(w http.ResponseWriter, req *http.Request, q *query) error
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, out)
+	send(w, http.StatusOK, "application/json", append(out.AppendJSON(make([]byte, 0, 512+256*len(out.Items))), '\n'))
+	return nil
 }
 
 // published records what the broker confirmed.

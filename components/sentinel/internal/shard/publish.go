@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -46,7 +47,9 @@ func (p *poll) publish(d due) {
 		out = true
 		p.memory.confirm(d.DueItem, time.Now())
 		p.confirmed.Add(1)
-		p.Log.Debug("published", "cluster", d.ID, "event", ce.ID(), "reason", verdict.Reason, "generation", d.Generation)
+		if p.Log.Enabled(p.ctx, slog.LevelDebug) { // else its words alone would cost as much as the memory of it
+			p.Log.Debug("published", "cluster", d.ID, "event", ce.ID(), "reason", verdict.Reason, "generation", d.Generation)
+		}
 		return
 	}
 	p.Log.Warn("event left to the next poll", "cluster", d.ID, "event", ce.ID(), "check", verdict.Check)

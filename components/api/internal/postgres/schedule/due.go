@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -36,15 +37,15 @@ type Query struct {
 // dueRow is one due resource; a page without any is one row of NULLs, so that
 // the clock of the answer always arrives.
 type dueRow struct {
-	AsOf           time.Time  `db:"as_of"`
-	Part           *int       `db:"part"` // 0 woken, 1 expired
-	ID             *string    `db:"id"`
-	Generation     *int64     `db:"generation"`
-	Phase          *string    `db:"phase"`
-	TransitionedAt *time.Time `db:"transitioned_at"`
-	Wakes          *int64     `db:"wakes"`
-	DueAt          *time.Time `db:"due_at"`
-	WakeReason     *string    `db:"wake_reason"`
+	AsOf           time.Time      `db:"as_of"`
+	Part           sql.NullInt64  `db:"part"` // 0 woken, 1 expired
+	ID             sql.NullString `db:"id"`
+	Generation     sql.NullInt64  `db:"generation"`
+	Phase          sql.NullString `db:"phase"`
+	TransitionedAt sql.NullTime   `db:"transitioned_at"`
+	Wakes          sql.NullInt64  `db:"wakes"`
+	DueAt          sql.NullTime   `db:"due_at"`
+	WakeReason     sql.NullString `db:"wake_reason"`
 }
 
 // Due reads one page of what is due: woken first, then longest due, then id.
@@ -72,7 +73,7 @@ func (s *Schedule) Due(ctx context.Context, t fleet.TypeInfo, q Query) (fleet.Du
 	}
 	limit := page.Size(q.Limit)
 	text, args := Statement(q, from, shards, rest, wide, limit+1)
-	var rows []dueRow
+	rows := make([]dueRow, 0, limit+1)
 	if err := s.due.Read(ctx, &rows, names.SQL(text), args...); err != nil {
 		return out, database.Outward(ctx, "list what is due of "+string(t.Type), err)
 	}
@@ -80,10 +81,11 @@ func (s *Schedule) Due(ctx context.Context, t fleet.TypeInfo, q Query) (fleet.Du
 	if len(rows) > limit {
 		rows = rows[:limit]
 		last := rows[limit-1]
-		out.Continue = page.Place{Query: query, ID: *last.ID, At: *last.DueAt, Woken: *last.Part == 0}.String()
+		out.Continue = page.Place{Query: query, ID: last.ID.String, At: last.DueAt.Time, Woken: last.Part.Int64 == 0}.String()
 	}
+	out.Items = make([]fleet.DueItem, 0, len(rows))
 	for _, r := range rows {
-		if r.ID != nil {
+		if r.ID.Valid {
 			out.Items = append(out.Items, r.item())
 		}
 	}
@@ -91,14 +93,14 @@ func (s *Schedule) Due(ctx context.Context, t fleet.TypeInfo, q Query) (fleet.Du
 }
 
 func (r dueRow) item() fleet.DueItem {
-	woken := *r.Part == 0
+	woken := r.Part.Int64 == 0
 	item := fleet.DueItem{
-		ID: *r.ID, Generation: *r.Generation, Phase: fleet.Phase(*r.Phase),
-		LastTransitionTime: fleet.At(*r.TransitionedAt), Reason: fleet.BackoffExpired,
-		Token: Token{ID: *r.ID, Wakes: *r.Wakes, Woken: woken}.String(),
+		ID: r.ID.String, Generation: r.Generation.Int64, Phase: fleet.Phase(r.Phase.String),
+		LastTransitionTime: fleet.At(r.TransitionedAt.Time), Reason: fleet.BackoffExpired,
+		Token: Token{ID: r.ID.String, Wakes: r.Wakes.Int64, Woken: woken}.String(),
 	}
 	if woken {
-		item.Reason = fleet.Reason(*r.WakeReason)
+		item.Reason = fleet.Reason(r.WakeReason.String)
 	}
 	return item
 }
