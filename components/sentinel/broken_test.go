@@ -64,7 +64,7 @@ func TestNoBrokenAnswerOfTheAPIReadsAsNothingDue(t *testing.T) {
 			return nil, r.Context().Err()
 		},
 		"a truncated body": func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}},
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
 				Body: cut{bytes.NewReader([]byte(nothingDue))}, Request: r}, nil
 		},
 		"another content type": answers(200, "text/html", nothingDue),

@@ -34,7 +34,7 @@ func (l DueList) AppendJSON(to []byte) []byte {
 func appendText[S ~string](to []byte, s S) []byte {
 	for i := range len(s) {
 		if !plain(s[i]) {
-			quoted, _ := json.Marshal(string(s)) // of a string it has no error
+			quoted, _ := json.Marshal(string(s)) //nolint:errchkjson // of a string it has no error
 			return append(to, quoted...)
 		}
 	}

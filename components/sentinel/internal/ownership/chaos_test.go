@@ -52,7 +52,7 @@ func TestTroublesNeverMakeTwoLeaders(t *testing.T) {
 				left = append(left, name)
 			}
 			took := c.until("each shard is with the best", c.spread(left...))
-			t.Logf("%d replicas in all; spread %s after the troubles; %d acts", joined, took.Round(time.Millisecond), c.acts)
+			t.Logf("%d replicas in all; spread %s after the troubles; %d acts", joined, took.Round(time.Millisecond), c.acts.Load())
 		})
 	}
 }

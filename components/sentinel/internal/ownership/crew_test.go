@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ type crew struct {
 
 	mu      sync.Mutex
 	at      map[string]map[*member]func() bool // by shard: who works on it, and whether it is sure to lead
-	acts    int
+	acts    atomic.Int64
 	changed chan struct{} // closed when at changes
 	drain   func(ctx context.Context)
 	orderly bool // nobody is cut off: work never overlaps, sure or not
@@ -209,7 +210,7 @@ func (c *crew) act(shard string) {
 			sure = append(sure, m.Identity)
 		}
 	}
-	c.acts++
+	c.acts.Add(1)
 	if len(sure) > 1 {
 		c.t.Errorf("%v are all sure to lead %s", sure, shard)
 	}
