@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/audit"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )

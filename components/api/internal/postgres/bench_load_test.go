@@ -14,11 +14,12 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/page"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
 // pgbenchScript is the transaction of one report, one commit each.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"

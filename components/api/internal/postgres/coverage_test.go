@@ -12,8 +12,9 @@ import (
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/registry"
 
 	gocmp "github.com/google/go-cmp/cmp"
-	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 // shardSelectors are drawn from; some leave gaps, some overlap, some match nothing.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"

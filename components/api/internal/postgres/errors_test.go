@@ -4,12 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/lib/pq"
-	"github.com/lib/pq/pqerror"
 )
 
 // A standby that a fail-over has not replaced yet answers reads and no writes.

@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
-	"github.com/jmoiron/sqlx"
 )
 
 // server starts a PostgreSQL of the test's own with a migrated database.

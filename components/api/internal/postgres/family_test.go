@@ -12,10 +12,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/jmoiron/sqlx"
 )
 
 // family is a few clusters whose pools many change at once.

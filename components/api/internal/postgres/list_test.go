@@ -8,6 +8,7 @@ import (
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 

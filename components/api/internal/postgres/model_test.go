@@ -11,8 +11,9 @@ import (
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 
 	gocmp "github.com/google/go-cmp/cmp"
-	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 // modelled is what the test knows of one resource: its schedule by the
@@ -179,8 +180,9 @@ func (w *world) due() {
 	got := []string{}
 	for _, item := range items {
 		got = append(got, item.ID+" "+string(item.Reason))
-		k, _ := schedule.ReadToken(item.Token)
-		w.tokens = append(w.tokens, read{id: item.ID, token: item.Token, wakes: k.Wakes, woken: item.Reason != fleet.BackoffExpired})
+		if i := slices.IndexFunc(w.resources, func(m *modelled) bool { return m.id == item.ID }); i >= 0 { // others are told below
+			w.tokens = append(w.tokens, read{item.ID, item.Token, w.resources[i].schedule.Wakes, item.Reason != fleet.BackoffExpired})
+		}
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		w.t.Errorf("due list of %q, %+v (-model +list):\n%s", selector, q, diff)

@@ -5,13 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/page"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/selector"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
 // node is a part of PostgreSQL's plan, as it was run.

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/page"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/partition"
@@ -24,7 +26,6 @@ import (
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
 // pgbouncer starts a PgBouncer in transaction mode, with fewer connections to

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
@@ -17,8 +20,6 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/fleet/fleettest"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
-	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 )
 
 func TestMain(m *testing.M) { pgdev.Main(m) }

@@ -5,13 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
-	"github.com/lib/pq"
-	"github.com/lib/pq/pqerror"
 )
 
 func TestTheApplicationChangesRowsAndNothingElse(t *testing.T) {

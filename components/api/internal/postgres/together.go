@@ -7,11 +7,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/lib/pq"
 )
 
 const (

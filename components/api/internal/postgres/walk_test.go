@@ -8,12 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/desired"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/resource"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
 // TestWalkSeesEveryStableRowOnce walks lists while others create, change and

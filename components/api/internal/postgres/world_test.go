@@ -10,6 +10,7 @@ import (
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 

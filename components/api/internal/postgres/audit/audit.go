@@ -41,6 +41,7 @@ func NewContext(ctx context.Context, a Author) context.Context {
 	return context.WithValue(ctx, authorKey{}, a)
 }
 
+// AuthorOf is who [NewContext] said writes; nobody without that.
 func AuthorOf(ctx context.Context) Author {
 	a, _ := ctx.Value(authorKey{}).(Author)
 	return a
@@ -87,6 +88,7 @@ func Noted(ctx context.Context, at time.Time, did fleet.Action, kind, name, text
 // Log is what users wrote.
 type Log struct{ db *database.Pool }
 
+// New keeps what is told of writes in db.
 func New(db *database.Pool) *Log { return &Log{db} }
 
 // Query says which entries of the audit are asked for.

@@ -7,11 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/registry"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/selector"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/lib/pq"
 )
 
 const (
@@ -63,6 +64,7 @@ type Comparison struct {
 	computing chan struct{} // full while a coverage is computed
 }
 
+// New compares what is in db, sharded by that label.
 func New(db *database.Pool, shardKey string) *Comparison {
 	return &Comparison{db, shardKey, make(chan struct{}, 1)}
 }

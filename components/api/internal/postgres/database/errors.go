@@ -100,10 +100,12 @@ func demoted(err error) bool {
 	return pq.As(err, pqerror.ReadOnlySQLTransaction, pqerror.FeatureNotSupported) != nil
 }
 
+// NotFound says that there is no such resource, or that it is another tenant's.
 func NotFound(t fleet.TypeInfo, id string) error {
 	return fleet.Errorf(fleet.NotFound, "there is no %s %q", t.Kind, id)
 }
 
+// Invalid blames one field of a request.
 func Invalid(pointer, format string, args ...any) error {
 	return &fleet.Error{
 		Code: fleet.Invalid, Detail: "the request breaks a rule",

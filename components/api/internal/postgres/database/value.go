@@ -35,6 +35,7 @@ func Document(raw json.RawMessage) string {
 	return string(raw)
 }
 
+// StringArray turns names into an argument of type text[].
 func StringArray[S ~string](values []S) any {
 	out := make(pq.StringArray, len(values))
 	for i, v := range values {

@@ -27,6 +27,7 @@ type Writer struct {
 	log      *slog.Logger
 }
 
+// New writes to db, by the rules of under and the label that shards the fleet.
 func New(db *database.Pool, under *resource.Locker, shardKey string, log *slog.Logger) *Writer {
 	return &Writer{db, under, shardKey, log}
 }

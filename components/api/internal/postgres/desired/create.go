@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/audit"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/once"
@@ -14,8 +17,6 @@ import (
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/rollup"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/lib/pq"
-	"github.com/lib/pq/pqerror"
 )
 
 const (

@@ -8,14 +8,15 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
-	"github.com/hyperfleet/hyperfleet/libs/fleet"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/schedule"
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
 //go:embed migrations/*.sql

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/jmoiron/sqlx"
 )
 
 const (

@@ -4,8 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/jmoiron/sqlx"
+
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 )
 
 // pageTime is after how long a page ends early, so that a slow reader does not
@@ -23,6 +24,8 @@ type Rows[T any] struct {
 	refused error  // what each said
 }
 
+// Walk shows the rows of a statement one by one until the page is full, its
+// time is over, or they end.
 func (p *Rows[T]) Walk(ctx context.Context, from *database.Pool, text string, args []any) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // or the rows after an early end would all be read

@@ -18,6 +18,7 @@ const (
 	MaxLimit     = 1000
 )
 
+// Size is how many items a page has that was asked for with a limit; 0 = not said.
 func Size(limit int) int {
 	if limit <= 0 {
 		return DefaultLimit
@@ -69,6 +70,7 @@ func Fingerprint(parts ...any) string {
 	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:9])
 }
 
+// SelectorText is a selector's part of a fingerprint; none is "".
 func SelectorText(s fmt.Stringer) string {
 	if s == nil {
 		return ""

@@ -7,9 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 )
 
 // Ahead is how many partitions of each table lie wholly in the future after
@@ -27,7 +28,7 @@ const (
 
 	makeSQL = `SELECT make_partitions($1, $2)`
 
-	DropSQL = `SELECT coalesce(drop_expired_partition($1, $2 * interval '1 microsecond'), '')`
+	dropSQL = `SELECT coalesce(drop_expired_partition($1, $2 * interval '1 microsecond'), '')`
 )
 
 // Keeper keeps partitions ahead of time and drops what is over.
@@ -37,6 +38,7 @@ type Keeper struct {
 	ranges atomic.Pointer[ranges] // as last seen
 }
 
+// New keeps the partitions of db, and knows none yet.
 func New(db *database.Pool, log *slog.Logger) *Keeper { return &Keeper{db: db, log: log} }
 
 // MakePartitions makes partitions of every table ahead of time and remembers
@@ -68,7 +70,7 @@ func (k *Keeper) DropPartitions(ctx context.Context, retention time.Duration) er
 	for _, table := range tables {
 		for {
 			var dropped []string
-			if err := k.db.Read(ctx, &dropped, DropSQL, table, retention.Microseconds()); err != nil {
+			if err := k.db.Read(ctx, &dropped, dropSQL, table, retention.Microseconds()); err != nil {
 				return partitionError(ctx, "drop partitions of "+table, err)
 			}
 			if dropped[0] == "" {

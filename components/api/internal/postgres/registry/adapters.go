@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/audit"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/lib/pq"
 )
 
 // MaxInstances bounds what one adapter may register.

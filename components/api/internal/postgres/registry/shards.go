@@ -84,6 +84,7 @@ type Registry struct {
 	Required map[fleet.ResourceType][]string
 }
 
+// New registers in db, and shows required adapters beside those that are registered.
 func New(db *database.Pool, required map[fleet.ResourceType][]string) *Registry {
 	return &Registry{db, required}
 }

@@ -3,11 +3,12 @@ package resource
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/page"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
 // Query says which resources a list holds. Its zero value is everything

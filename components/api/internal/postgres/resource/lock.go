@@ -43,6 +43,7 @@ type Locked struct {
 	Now time.Time
 }
 
+// Hold wraps a row that the transaction has locked, with the moment of its change.
 func Hold(x *database.Tx, r Row) (Locked, error) {
 	l := Locked{Row: r, Tx: x, Now: database.After(r.TouchedAt, r.Now)}
 	var err error

@@ -5,13 +5,15 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/lib/pq"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/tenant"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/lib/pq"
 )
 
-// GetSQL reads a resource and its adapters' full reports in one snapshot.
+// GetSQL reads a resource and its adapters' full reports in one snapshot. A bare
+// server that runs it too is what reads are measured against.
 const GetSQL = `
 	SELECT ` + Columns + `, (
 		SELECT jsonb_object_agg(r.adapter_name, jsonb_build_object('message', r.message, 'data', r.data))
@@ -28,6 +30,7 @@ type Reader struct {
 	get map[fleet.ResourceType]string
 }
 
+// NewReader reads from db.
 func NewReader(db *database.Pool) *Reader { return &Reader{db, database.SQLs(GetSQL)} }
 
 // ResourceVersion reads the version of a resource and nothing else of it.

@@ -10,6 +10,7 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
+// Columns are those of a [Row].
 const Columns = `id, owner_id, tenant, name, spec, status, labels, paused, deletion_protection, worked, generation, desired_version,
 	reports_version, created_at, updated_at, deletion_at, deleted_at, touched_at`
 
@@ -126,4 +127,5 @@ func LabelsJSON(labels map[string]string) string {
 	return database.JSON(labels)
 }
 
+// StatusJSON is a status as its column holds it.
 func StatusJSON(s fleet.Status) string { return database.JSON(s) }

@@ -19,10 +19,12 @@ const (
 			deletion_at = $8, deleted_at = $9, desired_version = desired_version + 1, updated_at = $10, touched_at = $10
 		WHERE id = $1`
 
+	// SaveStatusSQL stores a status and the moment of its change.
 	SaveStatusSQL = `
 		UPDATE {resources} SET status = $2, reports_version = reports_version + 1, touched_at = $3, worked = worked OR $4
 		WHERE id = $1`
 
+	// TouchSQL stores the moment of a change alone.
 	TouchSQL = `UPDATE {resources} SET touched_at = $2 WHERE id = $1`
 )
 
@@ -141,6 +143,7 @@ func (s *Locker) Gather(ctx context.Context, l Locked) (rollup.Input, error) {
 	return s.Input(l, &rollup.Deletion{Participants: participants, Owned: owned}), nil
 }
 
+// Input is what the roll-up judges a locked resource by; d is nil unless it is deleted.
 func (s *Locker) Input(l Locked, d *rollup.Deletion) rollup.Input {
 	return rollup.Input{
 		Required: s.Required[l.Tx.Info.Type], Generation: l.Row.Generation, Deletion: d,
@@ -148,6 +151,7 @@ func (s *Locker) Input(l Locked, d *rollup.Deletion) rollup.Input {
 	}
 }
 
+// PhaseChanged logs a change of phase once it is stored.
 func (s *Locker) PhaseChanged(ctx context.Context, id string, from, to fleet.Phase) {
 	if from != to {
 		s.log.InfoContext(ctx, "phase changed", "cluster", id, "from", string(from), "to", string(to))

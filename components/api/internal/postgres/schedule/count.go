@@ -8,7 +8,8 @@ import (
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
 )
 
-// CountSQL reads the covering index alone. Whose clock moves is the database's.
+// CountSQL reads the covering index alone, as tests of its plan see; hence its
+// name. Whose clock moves is the database's.
 const CountSQL = `
 	SELECT phase, count(*) AS n,
 		count(*) FILTER (WHERE NOT ready AND base < 'infinity' AND transitioned_at < clock_timestamp() - $1::bigint * interval '1 microsecond') AS stuck

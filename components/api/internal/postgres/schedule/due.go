@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lib/pq"
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/page"
 	"github.com/hyperfleet/hyperfleet/components/api/internal/selector"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/lib/pq"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
 // Settings of the connections for the due query, whose indexes are made for
@@ -67,7 +68,7 @@ func (s *Schedule) Due(ctx context.Context, t fleet.TypeInfo, q Query) (fleet.Du
 	shards, rest := selector.Split(q.Selector, s.shardKey)
 	wide := false
 	if !shards.Only {
-		if wide, err = s.Spread.wide(ctx, s.due, names); err != nil {
+		if wide, err = s.spread.wide(ctx, s.due, names); err != nil {
 			return out, database.Outward(ctx, "count shards of "+string(t.Type), err)
 		}
 	}
@@ -153,7 +154,7 @@ const (
 	noKeys = `keys AS MATERIALIZED (SELECT $%d::text[] AS without)`
 )
 
-// Statement is the statement of a page, of constants alone, and its arguments.
+// Statement is the statement of a page, which tests explain, of constants alone, and its arguments.
 func Statement(q Query, from page.Place, shards selector.Shards, rest labels.Selector, wide bool, limit int) (string, []any) {
 	args := []any{limit}
 	if q.Expired {

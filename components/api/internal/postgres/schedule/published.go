@@ -9,9 +9,10 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+	"github.com/lib/pq"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/lib/pq"
 )
 
 // Token is what a due item gives out and a recording brings back: what the
@@ -36,8 +37,8 @@ func (k Token) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// ReadToken reads what [token.String] wrote and says whether it was that.
-func ReadToken(s string) (Token, bool) {
+// readToken reads what [token.String] wrote and says whether it was that.
+func readToken(s string) (Token, bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil || len(b) != tokenSize || b[24] > 1 {
 		return Token{}, false
@@ -97,7 +98,7 @@ func merge(tokens []string) ([]Token, error) {
 	byID := map[string]Token{}
 	problems := []fleet.Problem{}
 	for i, s := range tokens {
-		k, ok := ReadToken(s)
+		k, ok := readToken(s)
 		if !ok {
 			problems = append(problems, fleet.Problem{
 				Pointer: fmt.Sprintf("/tokens/%d", i), Message: "it is not a token of a due list",

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/hyperfleet/hyperfleet/components/api/internal/postgres/database"
 	"github.com/hyperfleet/hyperfleet/libs/fleet"
-	"github.com/lib/pq"
 )
 
 const (
@@ -40,6 +41,7 @@ const (
 
 	unscheduleSQL = `DELETE FROM {schedule} WHERE id = $1`
 
+	// ShardKeySQL reads the label that the database is sharded by.
 	ShardKeySQL = `SELECT value FROM settings WHERE name = 'shard_key'`
 )
 
@@ -47,7 +49,7 @@ const (
 type Schedule struct {
 	db, due  *database.Pool // due plans for the due query
 	shardKey string
-	Spread   spread
+	spread   spread
 }
 
 // New reads through due, whose connections must have [dueSettings].
