@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hyperfleet/hyperfleet/libs/fleet"
+	"github.com/hyperfleet/hyperfleet/libs/fleet/client"
 	"github.com/hyperfleet/hyperfleet/libs/pgdev"
+	"github.com/hyperfleet/hyperfleet/libs/service"
 )
 
 // TestAStandbyTakesOver: the primary is killed under writes, and its standby,
@@ -46,6 +49,36 @@ func TestAStandbyTakesOver(t *testing.T) {
 	stop()
 	p.retry(t, r.Client)
 	p.compare(t, primary.URL("fleet"))
+}
+
+// TestWhatNoStandbyConfirmedIsNotAnswered201: a commit that waits for a standby
+// that is gone ends with its request, and then only the primary has it.
+func TestWhatNoStandbyConfirmedIsNotAnswered201(t *testing.T) {
+	t.Parallel()
+	pgdev.Database(t) // skips where there is no PostgreSQL
+	primary := startPostgres(t, pgdev.Options{Durable: true})
+	if err := primary.CreateDatabase(t.Context(), "fleet"); err != nil {
+		t.Fatal(err)
+	}
+	cfg := open()
+	cfg.DatabaseURL, cfg.Migrate = service.Secret(primary.URL("fleet")), true
+	cfg.RequestTimeout, cfg.AcquireTimeout = time.Second, time.Second
+	r := startWith(t, cfg, nil)
+	if _, err := r.Create(t.Context(), fleet.Clusters, fleet.NewResource{Name: "before"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := standbyOf(t, primary, 0).Kill(); err != nil {
+		t.Fatal(err)
+	}
+	made, err := r.Create(t.Context(), fleet.Clusters, fleet.NewResource{Name: "a"}, client.IdempotencyKey("k"))
+	if fleet.ErrorCode(err) != fleet.Unavailable {
+		t.Errorf("answered %+v, %v", made, err)
+	}
+	standbyOf(t, primary, 0)
+	made, err = r.Create(t.Context(), fleet.Clusters, fleet.NewResource{Name: "a"}, client.IdempotencyKey("k"))
+	if err != nil || made.Name != "a" {
+		t.Errorf("again: %+v, %v", made, err)
+	}
 }
 
 // standbyOf starts a standby for which every commit of the primary waits from

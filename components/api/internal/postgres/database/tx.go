@@ -44,7 +44,11 @@ func (p *Pool) Within(ctx context.Context, t fleet.TypeInfo, work func(context.C
 		if err := p.renewed(work(ctx, &Tx{Tx: began, Tables: names, Info: t, pool: p})); err != nil {
 			return err
 		}
-		return began.Commit()
+		if err := began.Commit(); err != nil {
+			return err
+		}
+		// PostgreSQL confirms a commit too whose wait for a standby was given up.
+		return ctx.Err()
 	})
 }
 
