@@ -40,6 +40,7 @@ type world struct {
 	*kubedev.Cluster
 	api    *fakeAPI
 	events *stub.Broker
+	as     string // the account of the adapter; "" = the administrator
 
 	published, acked atomic.Int64
 }
@@ -77,9 +78,12 @@ func begin(t *testing.T, required ...string) *world {
 // replica runs an operator of validation-adapter until stop is called, or the test ends.
 func (w *world) replica(t *testing.T) (stop func()) {
 	t.Helper()
-	cfg := adapter.DefaultConfig()
+	cfg, cluster := adapter.DefaultConfig(), w.Config()
 	cfg.Name, cfg.Namespace = "validation-adapter", w.Namespace
-	o, err := adapter.NewOperator(cfg, w.Config(), adapter.Deps{
+	if w.as != "" {
+		cluster = w.As(t, w.as)
+	}
+	o, err := adapter.NewOperator(cfg, cluster, adapter.Deps{
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Registry: prometheus.NewRegistry(), Transport: w.api,
 		Subscriber: func(_ context.Context, s adapter.SubscriptionSpec) (broker.Subscriber, error) {
 			return counting{w.events.Subscriber(s.Topic, s.Subscription, s.Limits), &w.acked}, nil
