@@ -28,7 +28,7 @@ func (x *stack) profile(p *process) {
 	if dir == "" {
 		return
 	}
-	resp, err := x.http.Get(p.admin + "/debug/pprof/profile?seconds=10") //nolint:noctx // by hand alone
+	resp, err := x.http.Get(p.admin + "/debug/pprof/profile?seconds=10")
 	if err != nil {
 		x.Fatal(err)
 	}

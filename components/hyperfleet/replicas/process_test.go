@@ -26,7 +26,7 @@ func (s *stand) run(name string, env []string, args ...string) *process {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(filepath.Join(s.binaries, name), args...), ended: make(chan struct{})} //nolint:gosec // built by this test
+	p := &process{cmd: exec.Command(filepath.Join(s.binaries, name), args...), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
