@@ -105,7 +105,10 @@ func TestWhatIsWokenWhileManyAreExpiredWaitsForAboutAPoll(t *testing.T) {
 		if len(events) == 0 || events[0].at.Sub(woken) > 6*time.Second {
 			t.Errorf("woken among many: %d events within seven seconds", len(events))
 		}
-		if n := len(r.memory.known); n > 10_000 {
+		r.memory.mu.Lock()
+		n := len(r.memory.known)
+		r.memory.mu.Unlock()
+		if n > 10_000 {
 			t.Errorf("%d publications are remembered, though all but the last are recorded", n)
 		}
 	})
