@@ -59,6 +59,7 @@ func (a *APIServer) startAnywhere(ctx context.Context) (err error) {
 		if a.port, err = freePort(ctx); err != nil {
 			return err
 		}
+		a.plane.admin = nil // one that an earlier try made asks at the port that another server took
 		if err = a.start(ctx); !errors.Is(err, syscall.EADDRINUSE) {
 			return err
 		}
