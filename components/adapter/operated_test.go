@@ -66,7 +66,12 @@ func (counting) Check(context.Context) error { return nil }
 
 func begin(t *testing.T, required ...string) *world {
 	t.Helper()
-	w := &world{Cluster: kubedev.Start(t, kubedev.Options{}), api: newFakeAPI(required...), events: stub.New()}
+	return beginOn(t, kubedev.Start(t, kubedev.Options{}), required...)
+}
+
+func beginOn(t *testing.T, cluster *kubedev.Cluster, required ...string) *world {
+	t.Helper()
+	w := &world{Cluster: cluster, api: newFakeAPI(required...), events: stub.New()}
 	kind, err := crds.Files.ReadFile("hyperfleet.redhat.com_adapterconfigs.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func manifest(t *testing.T, name string) []byte {
 // make Jobs of the given images.
 func shut(t *testing.T, images string) *world {
 	t.Helper()
-	w := begin(t, "validation")
+	w := beginOn(t, kubedev.Start(t, kubedev.Options{Private: true}), "validation") // its policy is of the whole cluster
 	for _, name := range []string{"account.yaml", "role.yaml", "network.yaml", "jobs.yaml", "policy.yaml"} {
 		w.Apply(t, manifest(t, name))
 	}

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"slices"
 
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/hyperfleet/hyperfleet/components/adapter/internal/jobspec"
 )
@@ -37,14 +40,31 @@ func Cleanup(ctx context.Context, client kubernetes.Interface, namespace, adapte
 			if _, _, err := jobspec.Owned(job); err != nil || !slices.Contains(job.Finalizers, jobspec.Finalizer) {
 				continue
 			}
-			if err := gone(r.patch(ctx, job, without(job), nil)); err != nil {
+			took, err := r.letGo(ctx, job)
+			if err != nil {
 				problems = append(problems, err)
-				continue
 			}
-			done++
+			if took {
+				done++
+			}
 		}
 		if options.Continue = list.Continue; options.Continue == "" {
 			return done, errors.Join(problems...)
 		}
 	}
+}
+
+// letGo takes the finalizer off a Job, whoever changes it at the same time.
+func (r *Runner) letGo(ctx context.Context, job *batchv1.Job) (took bool, err error) {
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		err := r.patch(ctx, job, without(job), nil)
+		if apierrors.IsConflict(err) {
+			if fresh, getErr := r.client.BatchV1().Jobs(r.namespace).Get(ctx, job.Name, metav1.GetOptions{}); getErr == nil {
+				job = fresh
+			}
+		}
+		took = err == nil
+		return gone(err)
+	})
+	return took, err
 }

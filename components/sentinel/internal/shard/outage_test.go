@@ -163,7 +163,7 @@ func TestAMemoryFullOfWhatIsRecordedIsNoError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, p := newModel().created(1000), &press{delay: 2 * time.Second}
 		r := start(t, standard(), m, p, func(s *Shard) { s.memory.limit = maxOutstanding + 50 })
-		time.Sleep(30 * time.Second)
+		time.Sleep(time.Minute)
 		if n := len(p.out()); n != 1000 {
 			t.Errorf("%d resources published, want all 1000", n)
 		}
