@@ -200,11 +200,7 @@ func (x *stack) reporters(c *client.Client, ids []string, d time.Duration, meanw
 // burst publishes 100,000 at once to RabbitMQ, against the library alone.
 func burst(x *stack, out *table) {
 	const n, exchange, key = 100_000, "bench.clusters", "clusters.changed"
-	node, err := rabbitdev.New(rabbitdev.Options{})
-	if err != nil {
-		x.Skip("SKIPPED: " + err.Error())
-	}
-	defer func() { _ = node.Close() }()
+	node := rabbitdev.Start(x)
 	bare := &bareRabbit{stack: x, node: node, exchange: exchange, key: key}
 	bare.declare()
 	before := bare.publish(n)

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,18 +31,7 @@ spec:
 
 func TestTheStackAndItsDeadLettersOnRabbitMQ(t *testing.T) {
 	pgdev.Need(t)
-	node, err := rabbitdev.New(rabbitdev.Options{})
-	if errors.Is(err, rabbitdev.ErrNotInstalled) {
-		t.Skip("SKIPPED: " + err.Error())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	node := rabbitdev.Start(t)
 	address := []string{"--broker-url", "amqp://" + node.Addr() + "/"}
 	stackAndDeadLetters(t, "rabbitmq", address,
 		"{type: rabbitmq, exchange: hyperfleet-dev.clusters, routingKey: clusters.changed, subscription: dns-adapter-sub}",

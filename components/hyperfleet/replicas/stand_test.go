@@ -2,7 +2,6 @@ package replicas
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -60,18 +59,7 @@ func newStand(t *testing.T, spec string, flags ...string) *stand {
 	t.Helper()
 	pgdev.Need(t)
 	kubedev.Need(t)
-	node, err := rabbitdev.New(rabbitdev.Options{})
-	if errors.Is(err, rabbitdev.ErrNotInstalled) {
-		t.Skip("SKIPPED: " + err.Error())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	node := rabbitdev.Start(t)
 	s := &stand{t: t, flags: flags, cluster: kubedev.Start(t, kubedev.Options{}), brokerURL: "amqp://" + node.Addr() + "/", shardOf: map[string]int{}}
 	s.ledger = openLedger(t, node.URL())
 	s.build()
