@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -90,11 +91,22 @@ zone "closed.example.com" { type primary; file "closed"; };
 	b.cmd = exec.CommandContext(t.Context(), path, "-g", //nolint:gosec // BIND as it was found
 		"-c", filepath.Join(b.dir, "named.conf"))
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
+	b.cmd.SysProcAttr = tied()
 	b.cmd.Cancel = func() error { return b.cmd.Process.Signal(syscall.SIGTERM) }
-	if err := b.cmd.Start(); err != nil {
+	started, ended := make(chan error), make(chan struct{})
+	go func() { // the server ends with the thread that started it
+		runtime.LockOSThread()
+		defer close(ended)
+		err := b.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = b.cmd.Wait() // it is killed in the end
+		}
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = b.cmd.Process.Kill(); _ = b.cmd.Wait() })
+	t.Cleanup(func() { _ = b.cmd.Process.Kill(); <-ended })
 	deadline := time.Now().Add(time.Minute)
 	for {
 		m := new(dns.Msg).SetQuestion(Zone, dns.TypeSOA)
