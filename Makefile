@@ -8,6 +8,7 @@ TIMEOUT ?= 20m
 MODULES := $(shell go list -m -f '{{.Dir}}')
 LINT    := bin/golangci-lint
 GEN     := bin/controller-gen
+SHIP    := bin/helm bin/helm3 bin/kustomize bin/promtool
 export ROUNDS REQUIRE TIMEOUT
 
 .PHONY: help
@@ -52,8 +53,17 @@ $(LINT): .tools/lint/go.mod
 	@echo "building golangci-lint (once, some minutes)"
 	@mkdir -p bin && cd .tools/lint && GOWORK=off go build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-$(GEN): .tools/controller-gen/go.mod
-	@mkdir -p bin && cd .tools/controller-gen && GOWORK=off go build -o $(CURDIR)/$@ sigs.k8s.io/controller-tools/cmd/controller-gen
+# What the tools say of themselves, and which Kubernetes `helm template` takes for granted.
+bin/helm: LDFLAGS = -X helm.sh/helm/v4/internal/version.version=v4.3.1
+bin/helm3: LDFLAGS = -X helm.sh/helm/v3/internal/version.version=v3.22.0 \
+  -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=37
+bin/kustomize: LDFLAGS = -X sigs.k8s.io/kustomize/api/provenance.version=v5.8.2
+bin/%: .tools/%/go.mod
+	@echo "building $* (once, some minutes)"
+	@mkdir -p bin && cd .tools/$* && GOWORK=off CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(LDFLAGS)' -o $(CURDIR)/$@ tool
+
+bin/promtool:
+	@mkdir -p bin && ln -sf "$$(command -v promtool || { echo 'promtool: apt-get install prometheus' >&2; exit 1; })" $@
 
 .PHONY: generate
 generate: $(GEN) ## Generate the CustomResourceDefinitions and the copies of their types
@@ -69,7 +79,7 @@ verify: $(GEN) ## Check that every module is complete and tidy, that what is gen
 	@for s in .ci/run .ci/test; do bash -n $$s || exit 1; done
 
 .PHONY: tools
-tools: $(LINT) kube ## Build the pinned tools and fetch PostgreSQL where the machine has none
+tools: $(LINT) $(SHIP) kube ## Build the pinned tools and fetch PostgreSQL where the machine has none
 	@go run ./libs/pgdev/cmd/pgdev
 
 .PHONY: kube
