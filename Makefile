@@ -5,6 +5,7 @@ ROUNDS  ?= 3
 REQUIRE ?=
 SOAK    ?= 100
 TIMEOUT ?= 20m
+VERSION ?=
 MODULES := $(shell go list -m -f '{{.Dir}}')
 LINT    := bin/golangci-lint
 GEN     := bin/controller-gen
@@ -82,6 +83,10 @@ verify: $(GEN) ## Check that every module is complete and tidy, that what is gen
 tools: $(LINT) $(SHIP) kube ## Build the pinned tools and fetch PostgreSQL where the machine has none
 	@go run ./libs/pgdev/cmd/pgdev
 
+.PHONY: images
+images: ## Make the container images as OCI layouts in dist/images: make images VERSION=v2.0.0
+	@go run ./libs/ship/cmd/ship images --version "$(VERSION)"
+
 .PHONY: kube
 kube: ## Build the tests' Kubernetes into the user's cache (once; 20 minutes from nothing)
 	@go run ./libs/kubedev/cmd/kubedev
@@ -92,4 +97,4 @@ fmt: ## Format all Go code
 
 .PHONY: clean
 clean: ## Remove what was built
-	@rm -rf bin
+	@rm -rf bin dist

@@ -35,7 +35,7 @@ type Program struct {
 // persistent: subcommands that a caller adds share them, and call Loaded.
 func (p Program) Command() (*cobra.Command, *Settings) {
 	cmd := &cobra.Command{
-		Use: p.Name, Short: p.Short, Version: Version(), Args: cobra.NoArgs,
+		Use: p.Name, Short: p.Short, Version: described(), Args: cobra.NoArgs,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	s := &Settings{Flags: cmd.PersistentFlags(), FileFlag: "config-file", Sections: map[string]any{}}

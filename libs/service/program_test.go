@@ -170,7 +170,10 @@ func TestTheVersionIsTheReleaseElseTheCommit(t *testing.T) {
 			t.Errorf("version = %q, want %q", got, want)
 		}
 	}
-	if Version() == "" {
-		t.Error("no version")
+	if Version() == "" || described() != Version() {
+		t.Errorf("version %q, described as %q", Version(), described())
+	}
+	if got := short("0123456789012345678901234567890123456789+dirty"); got != "012345678901+dirty" {
+		t.Errorf("short = %q", got)
 	}
 }
