@@ -63,6 +63,11 @@ bin/%: .tools/%/go.mod
 	@echo "building $* (once, some minutes)"
 	@mkdir -p bin && cd .tools/$* && GOWORK=off CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(LDFLAGS)' -o $(CURDIR)/$@ tool
 
+bin/crds: $(GEN) .tools/crds/go.mod
+	@mkdir -p bin && cd .tools/crds && export GOWORK=off d=$(CURDIR)/$@ && rm -rf $$d && \
+	  $(CURDIR)/$(GEN) crd paths=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1 output:crd:dir=$$d && \
+	  go mod download github.com/kedacore/keda/v2 && install -m 644 "$$(go list -m -f '{{.Dir}}' github.com/kedacore/keda/v2)"/config/crd/bases/keda.sh_*.yaml $$d
+
 bin/promtool:
 	@mkdir -p bin && ln -sf "$$(command -v promtool || { echo 'promtool: apt-get install prometheus' >&2; exit 1; })" $@
 
