@@ -44,7 +44,7 @@ func watchDeadLetters(r prometheus.Registerer, adapter, subscription string, let
 	d := &deadLetters{
 		subscription: subscription, letters: letters, log: log,
 		count: prometheus.NewDesc("hyperfleet_adapter_dead_letters",
-			"Events that were given up and wait for somebody to look; absent until they were counted.", nil, labels),
+			"Events that were given up and wait for somebody to look, at least: on gcp-pubsub at most 1,000 are counted; absent until they were counted.", nil, labels),
 		age: prometheus.NewDesc("hyperfleet_adapter_dead_letters_oldest_age_seconds",
 			"Age of the oldest dead letter; 0 without any, absent until they were counted.", nil, labels),
 	}

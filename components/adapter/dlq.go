@@ -49,15 +49,19 @@ func (d *dlq) listCommand() *cobra.Command {
 	c.Flags().BoolVar(&d.asJSON, "json", false, "one JSON object per line, with the event")
 	c.RunE = d.program.Loaded(d.settings, func(c *cobra.Command, _ []string) error {
 		var found []broker.DeadLetter
+		more := false
 		_, err := d.review(c, func(l broker.DeadLetter) broker.Verdict {
-			found = append(found, l)
-			if len(found) >= d.limit {
+			if more = len(found) >= d.limit; more {
 				return broker.Stop
 			}
+			found = append(found, l)
 			return broker.Keep
 		})
 		if err != nil {
 			return err
+		}
+		if more {
+			fmt.Fprintf(c.ErrOrStderr(), "there are more than %d: raise --limit\n", d.limit)
 		}
 		return d.print(c.OutOrStdout(), found)
 	})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -30,15 +31,8 @@ spec:
   jobTemplate: {image: x}
 `
 
-// dlq runs `hyperfleet-adapter dlq …` on b.
-func dlq(t *testing.T, b *stub.Broker, args ...string) (string, error) {
-	t.Helper()
-	stdout, _, err := dlqOn(t, func(broker.Settings, broker.Deps) (broker.Driver, error) { return b.Driver(), nil }, args...)
-	return stdout, err
-}
-
-// dlqOn does so on any driver, and returns the standard error too.
-func dlqOn(t *testing.T, open broker.Open, args ...string) (stdout, stderr string, err error) {
+// dlq runs `hyperfleet-adapter dlq …` on a driver.
+func dlq(t *testing.T, open broker.Open, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "adapter.yaml")
 	if err := os.WriteFile(file, []byte(dlqConfig), 0o600); err != nil {
@@ -90,12 +84,14 @@ func TestDeadLettersAreListedShownReplayedAndPurged(t *testing.T) {
 	b := stub.New()
 	bury(t, b, "a", "b", "c")
 	for _, c := range []struct {
-		args string
-		says []string
-		fail string
+		args  string
+		says  []string
+		fail  string
+		warns string
 	}{
 		{args: "list", says: []string{"ID", "DELIVERIES", "cluster-of-a", "no use for b", "c  "}},
-		{args: "list --limit 1", says: []string{"no use for a"}},
+		{args: "list --limit 1", says: []string{"no use for a"}, warns: "there are more than 1: raise --limit"},
+		{args: "list --limit 3", says: []string{"no use for c"}},
 		{args: "list --json --subscription dns-sub", says: []string{`"id":"a"`, `"reason":"no use for a"`, `"subject":"cluster-of-a"`}},
 		{args: "show b", says: []string{`"deliveries": 1`, `"firstFailure": "20`, `"cluster-of-b"`}},
 		{args: "show z", fail: `no dead letter "z"`},
@@ -107,7 +103,11 @@ func TestDeadLettersAreListedShownReplayedAndPurged(t *testing.T) {
 		{args: "replay --all", says: []string{"1 replayed"}},
 		{args: "list --json", says: []string{""}},
 	} {
-		out, err := dlq(t, b, strings.Fields(c.args)...)
+		open := func(broker.Settings, broker.Deps) (broker.Driver, error) { return b.Driver(), nil }
+		out, warned, err := dlq(t, open, strings.Fields(c.args)...)
+		if c.fail == "" && strings.TrimSpace(warned) != c.warns {
+			t.Errorf("dlq %s warns of %q, want %q", c.args, warned, c.warns)
+		}
 		if (err != nil) != (c.fail != "") || err != nil && !strings.Contains(err.Error(), c.fail) {
 			t.Fatalf("dlq %s: %v, want %q", c.args, err, c.fail)
 		}
@@ -119,6 +119,44 @@ func TestDeadLettersAreListedShownReplayedAndPurged(t *testing.T) {
 	}
 	if stats, err := b.DeadLetters("dns-sub").Stats(t.Context()); err != nil || stats.Count != 0 {
 		t.Errorf("%d dead letters are left, %v", stats.Count, err)
+	}
+}
+
+// What somebody copies at night from the runbook must be understood.
+func TestTheCommandsOfTheRunbookParse(t *testing.T) {
+	text, err := os.ReadFile("../../docs/runbooks/DeadLetters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	values := map[string]string{"ADAPTER": "dns-adapter", "NAMESPACE": "hyperfleet", "SUBSCRIPTION": "dns-adapter-sub", "EVENT": "0190"}
+	for _, line := range regexp.MustCompile("hyperfleet-adapter [^\n`]*").FindAllString(string(text), -1) {
+		line = os.Expand(line, func(name string) string {
+			if values[name] == "" {
+				t.Errorf("%s: nobody knows what $%s is", line, name)
+			}
+			return values[name]
+		})
+		p := adapter.DefaultProcess()
+		program := service.Program{Name: "hyperfleet-adapter", Declare: p.Declare, Validate: func() error { return p.Validate() }}
+		cmd, settings := program.Command()
+		cmd.AddCommand(adapter.DLQCommand(&p, nil, program, settings))
+		called, args, err := cmd.Find(strings.Fields(line)[1:])
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		seen[called.Name()] = true
+		if err := errors.Join(called.ParseFlags(args), called.ValidateArgs(called.Flags().Args()), p.Validate()); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		if !p.Operated() {
+			t.Errorf("%s: says of no adapter", line)
+		}
+	}
+	for _, name := range []string{"list", "show", "replay", "purge"} {
+		if !seen[name] {
+			t.Errorf("the runbook does not say how to %s", name)
+		}
 	}
 }
 
@@ -145,7 +183,7 @@ func (s silent) Review(ctx context.Context, judge func(broker.DeadLetter) broker
 
 func TestASilentBrokerEndsADealInTimeAndWhatWasDoneIsTold(t *testing.T) {
 	open := func(_ broker.Settings, deps broker.Deps) (broker.Driver, error) { return silent{log: deps.Log}, nil }
-	stdout, stderr, err := dlqOn(t, open, "replay", "--all", "--timeout", "50ms")
+	stdout, stderr, err := dlq(t, open, "replay", "--all", "--timeout", "50ms")
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "--timeout 50ms") {
 		t.Errorf("ended with %v", err)
 	}

@@ -27,9 +27,16 @@ var (
 // concurrent calls share the broker's window of outstanding confirms.
 type Publisher interface {
 	// Publish blocks until the broker has confirmed that e is stored for every
-	// subscription of the topic, and returns nil only then. While the broker
-	// blocks or is away it waits, as long as ctx lets it. After an error the
-	// event may or may not have been delivered.
+	// subscription of the topic, and returns nil only then. For what somebody can
+	// mend it waits and tries again, as long as ctx lets it, and then says what it
+	// was: a broker that blocks or is away, a topic or exchange that is missing,
+	// credentials, a permission. It returns at once when waiting is of no use:
+	// [ErrUnroutable], or an event that the broker refuses for what it is. After
+	// an error the event may or may not have been delivered.
+	//
+	// Where a broker forgets what it stores for no subscription (gcp-pubsub), the
+	// driver asks for subscriptions every 10 s: for so long after the last one was
+	// deleted, what is published counts as stored though it reaches nobody.
 	Publish(ctx context.Context, e event.Event) error
 	// Close waits for outstanding confirms as long as ctx lets it, then releases
 	// the connection. Later calls to Publish return ErrClosed.

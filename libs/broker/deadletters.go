@@ -56,7 +56,8 @@ const (
 	Stop           // keep it, and show no more
 )
 
-// Reviewed counts the verdicts that were carried out.
+// Reviewed counts the verdicts that were carried out. A letter with which a
+// review stopped was kept; those that were not shown are not counted.
 type Reviewed struct {
 	Kept, Replayed, Purged int
 }
@@ -64,5 +65,6 @@ type Reviewed struct {
 // DeadLetterStats is what metrics and alerts need.
 type DeadLetterStats struct {
 	Count  int
-	Oldest time.Time // last failure of the oldest; zero without dead letters
+	More   bool      // Count is as far as the driver counts: there may be more
+	Oldest time.Time // last failure of the oldest that was counted; zero without dead letters
 }

@@ -35,7 +35,7 @@ func (s *Settings) Declare(f *pflag.FlagSet) {
 	f.StringVar(&s.CertFile, "broker-cert-file", s.CertFile, "PEM file with the client's certificate")
 	f.StringVar(&s.KeyFile, "broker-key-file", s.KeyFile, "PEM file with the key of the client's certificate")
 	f.StringVar(&s.SecretsDir, "broker-secrets-dir", s.SecretsDir, "folder in which the Secrets that configs name (broker.secretRef) are mounted, each under its name")
-	f.BoolVar(&s.CreateTopology, "broker-create-topology", s.CreateTopology, "create what is missing at a broker of type gcp-pubsub")
+	f.BoolVar(&s.CreateTopology, "create-topology", s.CreateTopology, "create what is missing at a broker of type gcp-pubsub")
 }
 
 // Validate names every problem of s that shows without the broker.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hyperfleet/hyperfleet/libs/broker"
 )
@@ -15,6 +16,7 @@ var deadLetters = []theme{
 	{name: "a crash that repeats ends in the dead letters and says why", test: crashLoop},
 	{name: "a dead letter that cannot be stored yet is not lost", test: unburied, needs: []Capability{Unburying}},
 	{name: "dead letters belong to one subscription alone", test: deadAlone},
+	{name: "a reason of any size goes with its dead letter, cut, and keeps no other event waiting", test: longReason},
 }
 
 func rejected(t *testing.T, h *bench) {
@@ -117,4 +119,36 @@ func unburied(t *testing.T, h *bench) {
 	if dead := buried(t, h, 1); dead[0].Event.ID() != "bad" || dead[0].Reason != "no use" {
 		t.Fatalf("dead letters %+v", dead)
 	}
+}
+
+// longReason gives reasons up to sizes that no broker takes beside an event.
+func longReason(t *testing.T, h *bench) {
+	var (
+		most   = h.deliveries(2)
+		flowed = make(chan string, 100)
+		reason = strings.Repeat("é", 500_000)
+	)
+	receive(t, h.Subscriber(topic, subscription, broker.Limits{MaxDeliveries: most}), func(_ context.Context, d broker.Delivery) broker.Outcome {
+		switch id := d.Event.ID(); {
+		case id == "rejected":
+			return broker.Reject(reason)
+		case id == "retried":
+			return broker.Outcome{Kind: broker.Retried, Reason: reason}
+		case d.Attempt == 1:
+			return broker.Outcome{Kind: broker.Retried, After: time.Millisecond, Reason: reason[:100_000]}
+		default:
+			flowed <- id
+			return broker.Ack()
+		}
+	})
+	p := h.Publisher(topic)
+	publish(t, p, sample("rejected", "a"), sample("retried", "b"), sample("neighbour", "c"))
+	next(t, flowed, "the neighbour")
+	for _, d := range buried(t, h, 2) {
+		if len(d.Reason) > broker.MostReason || !utf8.ValidString(d.Reason) || !strings.Contains(d.Reason, "éééé") {
+			t.Errorf("the reason of %s has %d bytes: %.50q", d.ID(), len(d.Reason), d.Reason)
+		}
+	}
+	publish(t, p, sample("later", "d"))
+	next(t, flowed, "a later event")
 }

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ var failures = []theme{
 	{name: "an event whose handler runs when the connection is lost comes again", test: cutWhileHandling, needs: []Capability{Cutting, Returning}},
 	{name: "nothing counts as sent that a silent broker did not confirm, and no more is under way than the window", test: silent, needs: []Capability{Freezing}},
 	{name: "an alarm of the broker makes publishers wait and loses nothing", test: alarmed, needs: []Capability{Alarming}},
+	{name: "a permission that is missing makes publishers wait until somebody grants it, and only so long as their context lets them", test: denied, needs: []Capability{Denying}},
 	{name: "a dead letter that an alarm keeps from being stored stays an event", test: alarmedReject, needs: []Capability{Alarming}},
 	{name: "a broker that stops and returns while events flow loses nothing", test: restarts, needs: []Capability{Restarting}},
 }
@@ -87,6 +89,7 @@ func silent(t *testing.T, h *bench) {
 	if got := h.stored(topic, subscription); got != f.Window()+1 {
 		t.Fatalf("%d events are under way, want at most the window of %d", got-1, f.Window())
 	}
+	h.unconfirmed(t, n) // those that wait for a place, too
 	thaw()
 	for range n {
 		if err := next(t, done, "Publish to return once the broker speaks"); err != nil {
@@ -101,6 +104,12 @@ func silent(t *testing.T, h *bench) {
 	for len(seen) < n+1 {
 		seen[next(t, got, "every event")] = true
 	}
+	h.unconfirmed(t, 0)
+	defer f.Freeze()()
+	if err := p.Publish(ctxOf(t, quiet), sample("impatient", "impatient")); err == nil {
+		t.Fatal("Publish returned without an error though the broker said nothing")
+	}
+	h.unconfirmed(t, 0) // nobody waits for it any more
 }
 
 func alarmed(t *testing.T, h *bench) {
@@ -119,6 +128,30 @@ func alarmed(t *testing.T, h *bench) {
 	}
 	h.alarm(false)
 	f.finish(t)
+}
+
+func denied(t *testing.T, h *bench) {
+	got := make(chan string, 10)
+	receive(t, h.Subscriber(topic, subscription, broker.Limits{}), func(_ context.Context, d broker.Delivery) broker.Outcome {
+		got <- d.Event.ID()
+		return broker.Ack()
+	})
+	h.deny(true)
+	defer h.deny(false)
+	p := h.Publisher(topic)
+	answered := make(chan error, 1)
+	go func() { answered <- p.Publish(ctxOf(t, ceiling), sample("patient", "a")) }()
+	if err := p.Publish(ctxOf(t, 5*quiet), sample("impatient", "b")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("Publish without the permission gave %v, want the context's end", err)
+	}
+	none(t, answered, "Publish without the permission returned")
+	h.deny(false)
+	if err := next(t, answered, "Publish to return once the permission is there"); err != nil {
+		t.Fatal(err)
+	}
+	if id := next(t, got, "the event"); id != "patient" {
+		t.Fatalf("got %s", id)
+	}
 }
 
 func alarmedReject(t *testing.T, h *bench) {
@@ -162,8 +195,7 @@ func restarts(t *testing.T, h *bench) {
 		f.publish(t, n)
 		f.some(t, n/4)
 		h.broker().Stop(round%2 == 0)
-		h.broker().Start()
-		back := time.Now()
+		back := h.broker().Start()
 		publish(t, f.publisher, sample("probe", "probe"))
 		if took := time.Since(back); took > recovery {
 			t.Fatalf("the publisher worked %s after the broker was back, want at most %s", took, recovery)

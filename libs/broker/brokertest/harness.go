@@ -32,6 +32,7 @@ const (
 	Durability Capability = "events that outlive the broker's process"  // no interface
 	Alarming   Capability = "alarms of the broker"                      // [Alarmer]
 	Unburying  Capability = "no room for the dead"                      // [Unburier]
+	Denying    Capability = "permissions"                               // [Denier]
 	RetryDelay Capability = "retries not before a moment"               // no interface
 	Ordering   Capability = "order per resource"                        // no interface
 	Returning  Capability = "deliveries that end with their connection" // no interface
@@ -61,14 +62,17 @@ type Freezer interface {
 	// Stored counts the events that wait in a subscription, seen from a
 	// connection that is not frozen.
 	Stored(topic, subscription string) int
+	// Unconfirmed is what the publishers' metric of topic says.
+	Unconfirmed(topic string) int
 }
 
 // Restarter is a Harness whose broker can be stopped and started again.
 type Restarter interface {
 	// Stop ends the broker, in order or as a crash would.
 	Stop(kill bool)
-	// Start starts it and waits until it can be reached.
-	Start()
+	// Start starts it, waits until it can be reached, and says when its port
+	// first accepted a connection: from then on clients recover.
+	Start() (back time.Time)
 }
 
 // Alarmer is a Harness whose broker can refuse publishers for want of memory
@@ -83,6 +87,13 @@ type Unburier interface {
 	// Unbury takes the place away. What was in it is lost. Whether the driver
 	// or dig makes it anew is the driver's affair.
 	Unbury(topic, subscription string) (dig func())
+}
+
+// Denier is a Harness whose broker can refuse publishers for want of a permission.
+type Denier interface {
+	// Deny takes the permission to publish away from publishers that are made
+	// afterwards, or gives it back.
+	Deny(on bool)
 }
 
 // bench is a harness as a theme sees it: with names of the theme's own.
@@ -116,6 +127,8 @@ func (b *bench) offers(c Capability) (ok bool) {
 		_, ok = b.inner.(Restarter)
 	case Unburying:
 		_, ok = b.inner.(Unburier)
+	case Denying:
+		_, ok = b.inner.(Denier)
 	case Alarming:
 		_, ok = b.inner.(Alarmer)
 	default:
@@ -146,7 +159,16 @@ func (b *bench) cut()              { b.inner.(Cutter).Cut() }
 func (b *bench) freezer() Freezer  { return b.inner.(Freezer) }
 func (b *bench) broker() Restarter { return b.inner.(Restarter) }
 func (b *bench) alarm(on bool)     { b.inner.(Alarmer).Alarm(on) }
+func (b *bench) deny(on bool)      { b.inner.(Denier).Deny(on) }
 func (b *bench) unbury() func() {
 	return b.inner.(Unburier).Unbury(topic+b.suffix, subscription+b.suffix)
 }
 func (b *bench) stored(t, s string) int { return b.freezer().Stored(t+b.suffix, s+b.suffix) }
+
+// unconfirmed checks the metric of publishers of [topic].
+func (b *bench) unconfirmed(t *testing.T, want int) {
+	t.Helper()
+	if got := b.freezer().Unconfirmed(topic + b.suffix); got != want {
+		t.Fatalf("the metric says that %d events are unconfirmed, want %d", got, want)
+	}
+}

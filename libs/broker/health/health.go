@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,12 +20,13 @@ var errUntried = errors.New("not connected to the broker yet")
 // Health is how one publisher or subscriber stands with the broker. It is safe
 // for concurrent use.
 type Health struct {
-	// Pending is how many events it was handed that are not confirmed.
-	Pending prometheus.Gauge
+	// Pending is how many events it was handed by callers who wait for their confirmation.
+	Pending Pending
 
-	log                 *slog.Logger
-	connected, blocking prometheus.Gauge
-	failures            map[Reason]prometheus.Counter
+	meters   *Meters
+	who      who
+	log      *slog.Logger
+	failures map[Reason]prometheus.Counter
 
 	mu      sync.Mutex
 	tried   bool
@@ -35,6 +37,15 @@ type Health struct {
 	doubt   error     // what may be wrong though it works
 }
 
+// Pending counts events. It is safe for concurrent use.
+type Pending struct{ n atomic.Int64 }
+
+// Inc counts one more.
+func (p *Pending) Inc() { p.n.Add(1) }
+
+// Dec counts one less.
+func (p *Pending) Dec() { p.n.Add(-1) }
+
 // Up says that the broker can be worked with.
 func (h *Health) Up() {
 	h.mu.Lock()
@@ -43,7 +54,6 @@ func (h *Health) Up() {
 		return
 	}
 	h.tried, h.problem = true, nil
-	h.connected.Set(1)
 	h.log.Info("the broker can be worked with")
 }
 
@@ -52,9 +62,7 @@ func (h *Health) Down(reason Reason, why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	news := h.problem == nil || h.reason != reason || gist(h.problem) != gist(why) || time.Since(h.said) > sayAgain
-	h.tried, h.problem, h.reason = true, why, reason
-	h.unblock()
-	h.connected.Set(0)
+	h.tried, h.problem, h.reason, h.blocked = true, why, reason, ""
 	h.failures[reason].Inc()
 	if news {
 		h.said = time.Now()
@@ -70,7 +78,6 @@ func (h *Health) Block(why string) {
 		h.log.Warn("the broker takes no events; publishers wait", "err", why)
 	}
 	h.blocked = why
-	h.blocking.Set(1)
 }
 
 // Unblock says that it takes events again.
@@ -81,12 +88,7 @@ func (h *Health) Unblock() {
 		return
 	}
 	h.log.Info("the broker takes events again")
-	h.unblock()
-}
-
-func (h *Health) unblock() {
 	h.blocked = ""
-	h.blocking.Set(0)
 }
 
 // Doubt says what may be wrong although the broker can be worked with, or nil
@@ -106,10 +108,18 @@ func (h *Health) Doubt(reason Reason, why error) {
 	h.doubt = why
 }
 
-// Stop says that nobody works with the broker any more.
-func (h *Health) Stop() {
-	h.connected.Set(0)
-	h.blocking.Set(0)
+// Start says that this one works with the broker, again after a Stop.
+func (h *Health) Start() { h.meters.enter(h) }
+
+// Stop says that this one works with the broker no more, and takes it out of
+// the metrics, whatever it is told afterwards.
+func (h *Health) Stop() { h.meters.leave(h) }
+
+// stands says whether the broker can be worked with, and whether it takes no events.
+func (h *Health) stands() (up, blocked bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.tried && h.problem == nil, h.blocked != ""
 }
 
 // Check is what readiness wants to know: what is wrong, in words for an

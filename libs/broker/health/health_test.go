@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -80,17 +81,63 @@ func TestReadinessAndMetricsShowWhatIsWrong(t *testing.T) {
 		if err := h.Check(); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("step %d: readiness says %v, want %q", i, err, c.says)
 		}
-		want := fmt.Sprintf("hyperfleet_broker_connected %d blocked %d", c.connected, c.blocked)
-		got := fmt.Sprintf("hyperfleet_broker_connected %v blocked %v", testutil.ToFloat64(h.connected), testutil.ToFloat64(h.blocking))
-		if got != want {
-			t.Errorf("step %d: %s, want %s", i, got, want)
-		}
+		shows(t, reg, fmt.Sprintf("step %d", i), "hyperfleet_broker_connected", c.connected)
+		shows(t, reg, fmt.Sprintf("step %d", i), "hyperfleet_broker_blocked", c.blocked)
 		if c.failures != "" && testutil.ToFloat64(h.failures[Reason(c.failures)]) != 1 {
 			t.Errorf("step %d: the metric does not count one failure by %s", i, c.failures)
 		}
 	}
 	if n, err := testutil.GatherAndCount(reg, "hyperfleet_broker_connection_failures_total"); err != nil || n != len(reasons) {
 		t.Errorf("%d reasons are shown from the start, want %d: %v", n, len(reasons), err)
+	}
+}
+
+// shows checks the series of a metric, by their values.
+func shows(t *testing.T, reg *prometheus.Registry, when, metric string, want ...int) {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == metric {
+				got = append(got, int(m.GetGauge().GetValue()))
+			}
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: %s is %v, want %v", when, metric, got, want)
+	}
+}
+
+func TestThoseOfOneNameShareASeriesThatEndsWithTheLast(t *testing.T) {
+	a, _, reg := newHealth(t)
+	m, err := Register(reg) // of another driver
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := m.Of(slog.New(slog.DiscardHandler), "publisher", "events")
+	for i, c := range []struct {
+		do        func()
+		connected []int
+		blocked   []int
+	}{
+		{a.Up, []int{0}, []int{0}},
+		{b.Up, []int{1}, []int{0}},
+		{func() { b.Block("disk") }, []int{1}, []int{1}},
+		{func() { b.Down(Lost, errors.New("reset")) }, []int{0}, []int{0}},
+		{b.Stop, []int{1}, []int{0}}, // a shard was given up, another goes on
+		{a.Stop, nil, nil},
+		{a.Stop, nil, nil},
+		{func() { a.Down(Lost, errors.New("reset")) }, nil, nil}, // too late
+		{a.Start, []int{0}, []int{0}},                            // taken up again
+		{a.Up, []int{1}, []int{0}},
+	} {
+		c.do()
+		shows(t, reg, fmt.Sprintf("step %d", i), "hyperfleet_broker_connected", c.connected...)
+		shows(t, reg, fmt.Sprintf("step %d", i), "hyperfleet_broker_blocked", c.blocked...)
 	}
 }
 
@@ -103,7 +150,7 @@ func TestDriversOnOneRegistryShareTheMetrics(t *testing.T) {
 		}
 		m.Of(slog.New(slog.DiscardHandler), "publisher", "events").Pending.Inc()
 	}
-	const want = "# HELP hyperfleet_broker_unconfirmed_events Events handed to a publisher that the broker has not confirmed.\n" +
+	const want = "# HELP hyperfleet_broker_unconfirmed_events Events whose callers wait until the broker has confirmed them.\n" +
 		"# TYPE hyperfleet_broker_unconfirmed_events gauge\nhyperfleet_broker_unconfirmed_events{name=\"events\",role=\"publisher\"} 2\n"
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "hyperfleet_broker_unconfirmed_events"); err != nil {
 		t.Error(err)

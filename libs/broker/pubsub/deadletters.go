@@ -29,6 +29,8 @@ type deadLetters struct {
 	driver  *driver
 	plan    plan
 	notices *notices
+	most    int // letters gathered and sorted at once; mostLetters, or less in tests
+	bytes   int // likewise; lettersBytes
 }
 
 // letter is a dead letter as Pub/Sub delivered it.
@@ -37,18 +39,18 @@ type letter struct {
 	received *pubsubpb.ReceivedMessage
 }
 
-// Review gathers the letters, oldest first, up to a thousand at a time.
+// Review gathers the letters, oldest first, up to a thousand or 64 MiB at a time.
 func (d *deadLetters) Review(ctx context.Context, judge func(broker.DeadLetter) broker.Verdict) (broker.Reviewed, error) {
 	var done broker.Reviewed
 	err := d.with(ctx, func(c *pubsub.Client) error {
-		desk := &desk{plan: d.plan, client: c, seen: map[string]bool{}}
+		desk := d.desk(c)
 		defer desk.giveBack(ctx)
 		for more := true; more; {
-			letters, err := desk.gather(ctx)
-			if err != nil {
+			var letters []letter
+			var err error
+			if letters, more, err = desk.gather(ctx); err != nil {
 				return err
 			}
-			more = len(letters) == mostLetters
 			stopped, err := desk.judge(ctx, letters, judge, &done)
 			if err != nil || stopped {
 				return err
@@ -59,15 +61,16 @@ func (d *deadLetters) Review(ctx context.Context, judge func(broker.DeadLetter) 
 	return done, err
 }
 
-// Stats counts at most a thousand letters, which nobody else sees meanwhile.
+// Stats counts at most a thousand letters, or as many as have 64 MiB, which
+// nobody else sees meanwhile.
 func (d *deadLetters) Stats(ctx context.Context) (broker.DeadLetterStats, error) {
 	var stats broker.DeadLetterStats
 	err := d.with(ctx, func(c *pubsub.Client) error {
-		desk := &desk{plan: d.plan, client: c, seen: map[string]bool{}}
+		desk := d.desk(c)
 		defer desk.giveBack(ctx)
-		letters, err := desk.gather(ctx)
+		letters, more, err := desk.gather(ctx)
 		if len(letters) > 0 {
-			stats = broker.DeadLetterStats{Count: len(letters), Oldest: letters[0].Last}
+			stats = broker.DeadLetterStats{Count: len(letters), More: more, Oldest: letters[0].Last}
 		}
 		return err
 	})
@@ -96,24 +99,25 @@ func (d *deadLetters) with(ctx context.Context, do func(*pubsub.Client) error) e
 type desk struct {
 	plan   plan
 	client *pubsub.Client
+	most   int             // letters at once
+	bytes  int             // likewise
 	seen   map[string]bool // by message id
 	lying  []string        // ack ids of what was not dealt with
 }
 
-// gather takes letters until there are no more, or enough.
-func (d *desk) gather(ctx context.Context) ([]letter, error) {
-	var (
-		letters []letter
-		size    int
-	)
-	for len(letters) < mostLetters && size < lettersBytes {
-		received, err := d.pull(ctx, mostLetters-len(letters))
+func (d *deadLetters) desk(c *pubsub.Client) *desk {
+	return &desk{plan: d.plan, client: c, most: d.most, bytes: d.bytes, seen: map[string]bool{}}
+}
+
+// gather takes letters until there are no more, or enough: there may be more then.
+func (d *desk) gather(ctx context.Context) (letters []letter, more bool, err error) {
+	size := 0
+	for more = true; more && len(letters) < d.most && size < d.bytes; {
+		received, err := d.pull(ctx, d.most-len(letters))
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		if len(received) == 0 {
-			break
-		}
+		more = len(received) > 0
 		for _, m := range received {
 			if d.seen[m.Message.MessageId] { // a lease ran out meanwhile
 				continue
@@ -124,7 +128,7 @@ func (d *desk) gather(ctx context.Context) ([]letter, error) {
 		}
 	}
 	slices.SortStableFunc(letters, func(a, b letter) int { return a.Last.Compare(b.Last) })
-	return letters, nil
+	return letters, more, nil
 }
 
 // pull takes some letters, or none if there are none.
@@ -156,7 +160,7 @@ func (d *desk) pull(ctx context.Context, most int) ([]*pubsubpb.ReceivedMessage,
 // purged leave the dead letters when all were shown.
 func (d *desk) judge(ctx context.Context, letters []letter, judge func(broker.DeadLetter) broker.Verdict, done *broker.Reviewed) (stopped bool, err error) {
 	var gone []string
-	for i, l := range letters {
+	for _, l := range letters {
 		if err = ctx.Err(); err != nil {
 			break
 		}
@@ -173,7 +177,7 @@ func (d *desk) judge(ctx context.Context, letters []letter, judge func(broker.De
 			gone = append(gone, l.received.AckId)
 			done.Purged++
 		case broker.Stop:
-			done.Kept += len(letters) - i
+			done.Kept++
 			stopped = true
 		default:
 			done.Kept++

@@ -3,9 +3,9 @@
 // It promises what package broker says, as far as Pub/Sub can. An event is a
 // message of its own with the resource's id as ordering key: a publish request
 // may hold one key only, so there is nothing to batch across resources, and
-// each event is sent at once. Publish asks every few seconds which
-// subscriptions the topic has, because Pub/Sub confirms and forgets what is
-// published to none.
+// each event is sent at once. Publish asks every 10 s which subscriptions the
+// topic has, because Pub/Sub confirms and forgets what is published to none: for
+// up to 10 s after the last was deleted, events count as stored and are lost.
 //
 // A delivery is leased for as long as it is handled, waits for a retry or for
 // the end of a pause. Pub/Sub can delay a redelivery only by the subscription's

@@ -64,7 +64,7 @@ func (d *driver) DeadLetters(_ context.Context, s broker.Subscription) (broker.D
 	if err := validateSubscription(s); err != nil {
 		return nil, err
 	}
-	return &deadLetters{driver: d, plan: newPlan(s), notices: &notices{log: d.log}}, nil
+	return &deadLetters{driver: d, plan: newPlan(s), notices: &notices{log: d.log}, most: mostLetters, bytes: lettersBytes}, nil
 }
 
 func validate(r broker.Route) error {

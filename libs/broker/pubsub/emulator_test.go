@@ -30,6 +30,7 @@ func TestConformanceOnTheEmulator(t *testing.T) {
 		brokertest.Without(brokertest.Freezing, "the emulator does not tell what it holds"),
 		brokertest.Without(brokertest.Cutting, deaf),
 		brokertest.Without(brokertest.Restarting, deaf),
+		brokertest.Without(brokertest.Denying, "the emulator has no permissions"),
 		brokertest.Without(brokertest.Alarming, "the emulator has no quota"))
 }
 

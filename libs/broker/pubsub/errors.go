@@ -43,13 +43,14 @@ func (e unverifiedError) Error() string {
 func (e unverifiedError) Unwrap() error { return e.err }
 
 // transient says whether the same call may succeed later: because the broker
-// comes back, or because somebody mends the credentials.
+// comes back, or because somebody mends the credentials, a permission or what is
+// missing.
 func transient(err error) bool {
-	if errors.As(err, new(credentialsError)) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.As(err, new(credentialsError)) || errors.As(err, new(missingError)) || errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
 	switch status.Code(err) {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.Aborted, codes.ResourceExhausted, codes.Unauthenticated,
+	case codes.PermissionDenied, codes.NotFound, codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.Aborted, codes.ResourceExhausted, codes.Unauthenticated,
 		codes.Canceled: // the client was dropped, or the server goes away
 		return true
 	}

@@ -208,9 +208,9 @@ func TestWhatIsMissingIsNamedWithTheCommandsThatCreateIt(t *testing.T) {
 	s, got, _ := p.receive("topic", "sub")
 	pub := p.publisher("topic")
 	want := []string{"there is no subscription sub", "there is no topic topic", "there is no topic sub-dead-letters",
-		"--broker-create-topology", "gcloud pubsub topics create topic --project=" + project, "gcloud pubsub subscriptions create sub "}
+		"--create-topology", "gcloud pubsub topics create topic --project=" + project, "gcloud pubsub subscriptions create sub "}
 	p.problem(s, "subscriber", "sub", health.Topology, want...)
-	if err := publishOne(t, pub, "lost", ceiling); err == nil || !strings.Contains(err.Error(), "gcloud pubsub topics create topic") {
+	if err := publishOne(t, pub, "waits", time.Second); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "gcloud pubsub topics create topic") {
 		t.Fatalf("Publish gave %v", err)
 	}
 	f.Subscriber("topic", "sub", broker.Limits{}) // somebody creates it

@@ -37,17 +37,19 @@ const atOnce = 8
 // harness is a broker behind a proxy.
 type harness struct {
 	*proxy
-	t      testing.TB
-	driver *driver
+	t        testing.TB
+	driver   *driver
+	registry *prometheus.Registry
 }
 
 func newHarness(t testing.TB, server string) *harness {
 	p := newProxy(t, server)
-	d, err := open(broker.Settings{CreateTopology: true}, broker.Deps{Log: testLog(t), Registry: prometheus.NewRegistry()}, p.addr)
+	r := prometheus.NewRegistry()
+	d, err := open(broker.Settings{CreateTopology: true}, broker.Deps{Log: testLog(t), Registry: r}, p.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &harness{p, t, d}
+	return &harness{p, t, d, r}
 }
 
 func (h *harness) Publisher(topic string) broker.Publisher {
@@ -93,6 +95,10 @@ func (h *harness) DeadLetters(topic, name string) broker.DeadLetters {
 }
 
 func (f *fake) Window() int { return Window }
+
+func (f *fake) Unconfirmed(topic string) int {
+	return int(brokertest.Metric(f.t, f.registry, "hyperfleet_broker_unconfirmed_events", "publisher", topic))
+}
 
 func subscriptionOf(topic, name string) broker.Subscription {
 	return broker.Subscription{Route: broker.Route{ProjectID: project, Topic: topic}, Name: name}
@@ -167,6 +173,15 @@ func (f *fake) Alarm(on bool) {
 	var err error
 	if on {
 		err = status.Error(codes.ResourceExhausted, "quota exceeded")
+	}
+	f.fence.refuse("Publish", err)
+}
+
+// Deny takes the role of publishers away.
+func (f *fake) Deny(on bool) {
+	var err error
+	if on {
+		err = status.Error(codes.PermissionDenied, "User not authorized to perform this action.")
 	}
 	f.fence.refuse("Publish", err)
 }

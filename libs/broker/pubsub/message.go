@@ -3,9 +3,7 @@ package pubsub
 import (
 	"maps"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"cloud.google.com/go/pubsub/v2"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -27,10 +25,8 @@ const (
 	attrForwarded = "CloudPubSubDeadLetterSourceDeliveryCount" // Pub/Sub itself gave it up
 )
 
-const (
-	mostAttribute  = 1024 // bytes of an attribute's value that Pub/Sub allows
-	mostOrderedKey = 1024
-)
+// mostOrderedKey is how many bytes of an ordering key Pub/Sub allows.
+const mostOrderedKey = 1024
 
 // encode writes an event as a message: structured JSON, and the resource's id as key.
 func encode(e event.Event) (*pubsubpb.PubsubMessage, error) {
@@ -44,7 +40,7 @@ func encode(e event.Event) (*pubsubpb.PubsubMessage, error) {
 	return &pubsubpb.PubsubMessage{
 		Data:        wire,
 		Attributes:  map[string]string{attrContentType: event.ApplicationCloudEventsJSON},
-		OrderingKey: cut(e.Subject(), mostOrderedKey),
+		OrderingKey: broker.Cut(e.Subject(), mostOrderedKey),
 	}, nil
 }
 
@@ -56,7 +52,7 @@ func bury(data []byte, attributes map[string]string, l broker.DeadLetter) *pubsu
 	}
 	delete(attributes, attrSubscription)
 	delete(attributes, attrNotBefore)
-	attributes[attrReason] = cut(l.Reason, mostAttribute)
+	attributes[attrReason] = broker.Cut(l.Reason, broker.MostReason)
 	attributes[attrDeliveries] = strconv.Itoa(l.Deliveries)
 	attributes[attrFirst] = l.First.UTC().Format(time.RFC3339Nano)
 	attributes[attrLast] = l.Last.UTC().Format(time.RFC3339Nano)
@@ -101,7 +97,7 @@ func replay(m *pubsubpb.PubsubMessage, subscription string) *pubsubpb.PubsubMess
 		out.Attributes[attrContentType] = t
 	}
 	if e, err := broker.Decode(m.Data); err == nil {
-		out.OrderingKey = cut(e.Subject(), mostOrderedKey)
+		out.OrderingKey = broker.Cut(e.Subject(), mostOrderedKey)
 	}
 	return out
 }
@@ -127,17 +123,4 @@ func recall(attributes map[string]string) failure {
 		*at, _ = time.Parse(time.RFC3339Nano, attributes[name])
 	}
 	return f
-}
-
-// cut shortens s to at most n bytes, between characters, without bytes that are
-// no text.
-func cut(s string, n int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

@@ -85,7 +85,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		{
 			Name: "no ordering key", File: "message.go",
-			Old:   "OrderingKey: cut(e.Subject(), mostOrderedKey),",
+			Old:   "OrderingKey: broker.Cut(e.Subject(), mostOrderedKey),",
 			New:   "OrderingKey: \"\",",
 			Tests: "^TestEventsKeepToTheContractAsMessages",
 		},

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // proxy is the way to a broker, which a test can cut or block.
@@ -30,7 +31,7 @@ func newProxy(t testing.TB, target string) *proxy {
 }
 
 // Start lets connections come in, at the same address each time.
-func (p *proxy) Start() {
+func (p *proxy) Start() (back time.Time) {
 	l, err := net.Listen("tcp", p.addr)
 	if err != nil {
 		p.t.Fatalf("listen again: %v", err)
@@ -47,6 +48,7 @@ func (p *proxy) Start() {
 			p.running.Go(func() { p.serve(in) })
 		}
 	})
+	return time.Now()
 }
 
 // Stop makes the broker look as if its process had ended.

@@ -99,7 +99,7 @@ func (r *routes) ask(ctx context.Context, c *pubsub.Client) error {
 	case codes.OK, codes.PermissionDenied:
 		return broker.ErrUnroutable
 	case codes.NotFound:
-		return missingError{fmt.Sprintf("there is no topic %s. Start with --broker-create-topology, or create it:\n  %s", short(r.topic), createTopic(r.topic))}
+		return missingError{fmt.Sprintf("there is no topic %s. Start with --create-topology, or create it:\n  %s", short(r.topic), createTopic(r.topic))}
 	}
 	return fmt.Errorf("look for topic %s: %w", short(r.topic), err)
 }

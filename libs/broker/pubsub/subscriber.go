@@ -50,6 +50,8 @@ func newSubscriber(d *driver, p plan, l broker.Limits) *subscriber {
 // Receive works for as long as ctx lets it: whatever is wrong with the broker,
 // or with the way to it, is told and tried again.
 func (s *subscriber) Receive(ctx context.Context, h broker.Handler) error {
+	s.state.Start()
+	defer s.state.Stop()
 	for pause := waits(); ctx.Err() == nil; {
 		if s.work(ctx, h) {
 			pause = waits()

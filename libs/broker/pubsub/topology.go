@@ -158,7 +158,7 @@ func (s *findings) err() error {
 	}
 	text := strings.Join(s.problems, "; ")
 	if len(s.commands) > 0 {
-		text += ". Start with --broker-create-topology, or create it:\n  " + strings.Join(s.commands, "\n  ")
+		text += ". Start with --create-topology, or create it:\n  " + strings.Join(s.commands, "\n  ")
 	}
 	return missingError{text}
 }

@@ -141,6 +141,10 @@ func (h *harness) Freeze() func() {
 
 func (h *harness) Window() int { return Window }
 
+func (h *harness) Unconfirmed(topic string) int {
+	return int(brokertest.Metric(h.t, h.registry, "hyperfleet_broker_unconfirmed_events", "publisher", topic))
+}
+
 func (h *harness) Stored(_, name string) int {
 	if h.direct == nil {
 		var err error
@@ -166,14 +170,26 @@ func (h *harness) Stop(kill bool) {
 	h.node.Stop(kill)
 }
 
-func (h *harness) Start() {
+func (h *harness) Start() (back time.Time) {
 	if err := h.node.Start(); err != nil {
 		h.t.Fatal(err)
 	}
+	return h.node.Listening()
 }
 
 func (h *harness) Alarm(on bool) {
 	if err := h.node.Alarm("memory", on); err != nil {
+		h.t.Error(err)
+	}
+}
+
+// Deny takes the permission to write away, from channels that are opened afterwards.
+func (h *harness) Deny(on bool) {
+	write := ".*"
+	if on {
+		write = "^$"
+	}
+	if err := h.node.Permit("guest", ".*", write, ".*"); err != nil {
 		h.t.Error(err)
 	}
 }
@@ -227,6 +243,6 @@ func (h *harness) remove() {
 func TestConformance(t *testing.T) {
 	rabbit(t)
 	brokertest.Exercise(t, newHarness,
-		brokertest.Together(4, brokertest.Restarting, brokertest.Alarming),
+		brokertest.Together(4, brokertest.Restarting, brokertest.Alarming, brokertest.Denying),
 		brokertest.Without(brokertest.Ordering, "retries and lost connections reorder; events need no order"))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -206,14 +207,33 @@ func TestTLSAndCredentialsAreReadAgainAtEveryConnection(t *testing.T) {
 	if err := errors.Join(n.AddUser("first", password, ".*", ".*", ".*"), n.AddUser("second", password, ".*", ".*", ".*")); err != nil {
 		t.Fatal(err)
 	}
-	name := write(t, "name", "first")
+	var (
+		name  = write(t, "name", "first")
+		files = t.TempDir()
+		ca    = filepath.Join(files, "ca.crt")
+		cert  = filepath.Join(files, "tls.crt")
+		key   = filepath.Join(files, "tls.key")
+	)
+	replace := func(to map[string]string) { // by a rename, as a mounted Secret is
+		for path, from := range to {
+			text, err := os.ReadFile(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rewrite(t, path+".new", string(text))
+			if err := os.Rename(path+".new", path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	replace(map[string]string{ca: n.CAFile(), cert: n.ClientCertFile(), key: n.ClientKeyFile()})
 	px := newProxy(t, n.TLSAddr())
 	_, port, err := net.SplitHostPort(px.addr())
 	if err != nil {
 		t.Fatal(err)
 	}
 	d, err := open(broker.Settings{
-		URL: "amqps://localhost:" + port + "/", CAFile: n.CAFile(), UsernameFile: name, PasswordFile: write(t, "password", password),
+		URL: "amqps://localhost:" + port + "/", CAFile: ca, CertFile: cert, KeyFile: key, UsernameFile: name, PasswordFile: write(t, "password", password),
 	}, broker.Deps{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -231,6 +251,24 @@ func TestTLSAndCredentialsAreReadAgainAtEveryConnection(t *testing.T) {
 		admin(t, noExchange("faults.rotation"))
 	}()
 	published(t, p)
+	refused := func(what, says string) {
+		t.Helper()
+		px.cut()
+		until(t, what+" to be refused", func() bool {
+			err := p.(broker.Checker).Check(t.Context())
+			return err != nil && strings.Contains(err.Error(), says)
+		})
+	}
+	replace(map[string]string{ca: n.StrangerCertFile()})
+	refused("another authority's certificate", "certificate signed by unknown authority")
+	replace(map[string]string{ca: n.CAFile()})
+	published(t, p)
+
+	replace(map[string]string{cert: n.StrangerCertFile(), key: n.StrangerKeyFile()})
+	refused("a stranger's certificate", "tls: certificate required")
+	replace(map[string]string{cert: n.ClientCertFile(), key: n.ClientKeyFile()})
+	published(t, p)
+
 	rewrite(t, name, "second")
 	if err := n.Eval(`rabbit_auth_backend_internal:delete_user(<<"first">>, <<"test">>).`); err != nil {
 		t.Fatal(err)

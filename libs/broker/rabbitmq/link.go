@@ -39,6 +39,8 @@ func newLink(d *driver, role, name string) *link {
 // limit, and hands the connection to session, which says up once it works, and
 // returns when the connection is lost or ctx has ended.
 func (l *link) run(ctx context.Context, session func(context.Context, *amqp.Connection) error) {
+	l.health.Start()
+	defer l.health.Stop()
 	backoff := redial()
 	for ctx.Err() == nil {
 		begun := time.Now()
@@ -56,7 +58,6 @@ func (l *link) run(ctx context.Context, session func(context.Context, *amqp.Conn
 		case <-time.After(wait):
 		}
 	}
-	l.health.Stop()
 }
 
 func redial() retry.Backoff {

@@ -97,7 +97,7 @@ func copyOf(d amqp.Delivery, h history) amqp.Publishing {
 		headers[headerDeliveries] = int64(h.deliveries)
 	}
 	if h.reason != "" {
-		headers[headerReason] = h.reason
+		headers[headerReason] = broker.Cut(h.reason, broker.MostReason)
 	}
 	for key, t := range map[string]time.Time{headerFirst: h.first, headerLast: h.last, headerNotBefore: h.notBefore} {
 		if !t.IsZero() {
@@ -122,26 +122,33 @@ func letter(d amqp.Delivery) broker.DeadLetter {
 	if l.Event, err = broker.Decode(d.Body); err != nil {
 		l.Malformed = d.Body
 	}
-	if died, ok := byBroker(d.Headers); ok {
+	cause, died := byBroker(d.Headers)
+	switch cause {
+	case "delivery_limit":
 		l.Deliveries += crashLimit + 1
-		l.Last = died
 		l.Reason = fmt.Sprintf("delivered %d times, and each time the connection or the process was lost before it was settled", crashLimit+1)
-		if l.First.IsZero() {
-			l.First = died
-		}
+	case "rejected":
+		l.Deliveries++
+		l.Reason = "a delivery failed, and the broker refused to store the event anew: has its limit of a message's size become smaller?"
+	default:
+		return l
+	}
+	l.Last = died
+	if l.First.IsZero() {
+		l.First = died
 	}
 	return l
 }
 
-// byBroker says when the broker gave up a message by itself.
-func byBroker(headers amqp.Table) (time.Time, bool) {
+// byBroker says why and when the broker moved a message to the dead letters.
+func byBroker(headers amqp.Table) (cause string, at time.Time) {
 	deaths, _ := headers["x-death"].([]any)
 	for _, d := range deaths {
 		death, _ := d.(amqp.Table)
-		if death["reason"] == "delivery_limit" {
-			at, _ := death["time"].(time.Time)
-			return at, true
+		if cause, _ = death["reason"].(string); cause == "delivery_limit" || cause == "rejected" {
+			at, _ = death["time"].(time.Time)
+			return cause, at
 		}
 	}
-	return time.Time{}, false
+	return "", time.Time{}
 }

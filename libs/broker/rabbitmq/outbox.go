@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -31,8 +32,12 @@ type outbox struct {
 
 	mu       sync.Mutex
 	sent     map[uint64]*parcel // by delivery tag of the connection that is up
-	again    []*parcel          // sent on one that was lost, in order
 	unproved bool               // the broker refused what the last connection sent
+
+	// Of the session alone: sent on a connection that was lost, in order. Those
+	// in doubt are sent one by one, with nothing else under way.
+	again, doubtful []*parcel
+	settled         chan struct{} // has a token when something was confirmed
 }
 
 // parcel is one message with whoever waits for it.
@@ -41,6 +46,7 @@ type parcel struct {
 	exchange, key string
 	message       amqp.Publishing
 	unroutable    bool
+	losses        int           // connections that ended while it was under way
 	resend        retry.Backoff // nil until the broker refused it
 	done          chan error    // gets one answer
 }
@@ -49,12 +55,15 @@ func newOutbox(l *link, prepare func(*amqp.Connection) error) *outbox {
 	return &outbox{
 		link: l, prepare: prepare,
 		slots: make(chan struct{}, Window), queue: make(chan *parcel, Window), sent: map[uint64]*parcel{},
+		settled: make(chan struct{}, 1),
 	}
 }
 
 // send waits for a place in the window, and returns once the broker has
 // confirmed that it stores the message.
 func (o *outbox) send(ctx context.Context, exchange, key string, message func() (amqp.Publishing, error)) error {
+	o.link.health.Pending.Inc()
+	defer o.link.health.Pending.Dec()
 	select {
 	case o.slots <- struct{}{}:
 		return o.post(ctx, exchange, key, message)
@@ -71,7 +80,6 @@ func (o *outbox) post(ctx context.Context, exchange, key string, message func() 
 		<-o.slots
 		return err
 	}
-	o.link.health.Pending.Inc()
 	p := &parcel{ctx: ctx, exchange: exchange, key: key, message: m, done: make(chan error, 1)}
 	o.queue <- p
 	select {
@@ -119,26 +127,48 @@ func (o *outbox) session(ctx context.Context, conn *amqp.Connection) error {
 		defer close(heard)
 		o.listen(confirms, returns)
 	}()
-	if !o.doubted() {
+	if !o.refusedBefore() {
 		o.link.health.Up()
 	}
 	err = o.write(ctx, ch, blocked, failed)
 	part(conn) // it ends the confirms; the link says why the connection ended
 	<-heard
-	o.keep()
+	select {
+	case why := <-failed:
+		if why != nil && err == nil {
+			err = o.ended(why)
+		}
+	default:
+	}
+	o.keep(err)
 	return err
 }
 
 // write sends what is to be sent, first what the last connection left.
 func (o *outbox) write(ctx context.Context, ch *amqp.Channel, blocked <-chan amqp.Blocking, failed <-chan *amqp.Error) error {
 	var (
-		tag   uint64
-		queue <-chan *parcel = o.queue
+		tag     uint64
+		blocks  bool // the broker, for an alarm
+		private bool // one in doubt is under way
 	)
 	for {
-		var p *parcel
-		if queue != nil && len(o.again) > 0 {
+		var (
+			p       *parcel
+			queue   <-chan *parcel
+			settled <-chan struct{}
+		)
+		switch {
+		case blocks:
+		case (private || len(o.doubtful) > 0 && len(o.again) == 0) && o.underWay() > 0:
+			settled = o.settled
+		case len(o.again) > 0:
 			p, o.again = o.again[0], o.again[1:]
+			private = false
+		case len(o.doubtful) > 0:
+			p, o.doubtful = o.doubtful[0], o.doubtful[1:]
+			private = true
+		default:
+			queue, private = o.queue, false
 		}
 		if p == nil {
 			select {
@@ -148,11 +178,15 @@ func (o *outbox) write(ctx context.Context, ch *amqp.Channel, blocked <-chan amq
 				return o.ended(err)
 			case b := <-blocked:
 				o.link.block(b)
-				if queue = o.queue; b.Active {
-					queue = nil
-				}
+				blocks = b.Active
+				continue
+			case <-settled:
 				continue
 			case p = <-queue:
+				if p.doubted() {
+					o.doubtful = append(o.doubtful, p)
+					continue
+				}
 			}
 		}
 		if err := p.ctx.Err(); err != nil {
@@ -175,9 +209,18 @@ func (o *outbox) write(ctx context.Context, ch *amqp.Channel, blocked <-chan amq
 	}
 }
 
-// doubted says whether the connection has yet to show that it works: the last
-// one was refused what it sent.
-func (o *outbox) doubted() bool {
+func (o *outbox) underWay() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.sent)
+}
+
+// doubted says whether p may be what ended the connections that it was sent on.
+func (p *parcel) doubted() bool { return p.losses >= 2 }
+
+// refusedBefore says whether the connection has yet to show that it works: the
+// last one was refused what it sent.
+func (o *outbox) refusedBefore() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.unproved
@@ -250,6 +293,10 @@ func (o *outbox) confirmed(c amqp.Confirmation) {
 	delete(o.sent, c.DeliveryTag)
 	o.unproved = false
 	o.mu.Unlock()
+	select {
+	case o.settled <- struct{}{}:
+	default:
+	}
 	if proved {
 		o.link.health.Up()
 	}
@@ -276,24 +323,55 @@ func (o *outbox) refused(p *parcel) {
 // finish answers who waits for p and makes room for another.
 func (o *outbox) finish(p *parcel, err error) {
 	p.done <- err
-	o.link.health.Pending.Dec()
 	<-o.slots
 }
 
-// keep puts what the lost connection has not confirmed before what is to be sent.
-func (o *outbox) keep() {
+// keep puts what the lost connection has not confirmed before what is to be
+// sent, but for what the connection may have been lost for.
+func (o *outbox) keep(why error) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	tags := make([]uint64, 0, len(o.sent))
-	for tag := range o.sent {
-		tags = append(tags, tag)
-	}
-	slices.Sort(tags)
+	tags := slices.Sorted(maps.Keys(o.sent))
 	left := make([]*parcel, 0, len(tags)+len(o.again))
 	for _, tag := range tags {
-		o.sent[tag].unroutable = false
 		left = append(left, o.sent[tag])
 	}
-	o.again = append(left, o.again...)
 	clear(o.sent)
+	o.mu.Unlock()
+	var again []*parcel
+	for _, p := range left {
+		p.unroutable = false
+		alone := p.doubted() // it was sent as one in doubt
+		if why != nil {
+			p.losses++
+		}
+		switch {
+		case alone && condemns(why):
+			o.finish(p, refusedError{why})
+		case alone && why != nil:
+			o.refused(p) // the others first
+		case p.doubted():
+			o.doubtful = append(o.doubtful, p)
+		default:
+			again = append(again, p)
+		}
+	}
+	o.again = append(again, o.again...)
+}
+
+// refusedError says that the broker does not take a message, whatever the
+// connection: it ends each on which there is nothing else.
+type refusedError struct{ why error }
+
+func (e refusedError) Error() string { return "the broker refuses the message: " + e.why.Error() }
+
+func (e refusedError) Unwrap() error { return e.why }
+
+// condemns says whether an error of the broker is about the message itself, and
+// not about a permission, something that was deleted, or a broker that stops.
+func condemns(why error) bool {
+	switch code(why) {
+	case 0, amqp.AccessRefused, amqp.NotFound, amqp.ConnectionForced, amqp.ResourceLocked:
+		return false
+	}
+	return true
 }

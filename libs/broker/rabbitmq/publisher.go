@@ -43,6 +43,7 @@ func (p *publisher) Publish(ctx context.Context, e event.Event) error {
 	if !p.enter() {
 		return broker.ErrClosed
 	}
+	p.outbox.link.health.Pending.Inc()
 	select {
 	case p.outbox.slots <- struct{}{}:
 		return p.sent(ctx, e)
@@ -54,6 +55,7 @@ func (p *publisher) Publish(ctx context.Context, e event.Event) error {
 // sent sends e from its place in the window.
 func (p *publisher) sent(ctx context.Context, e event.Event) error {
 	defer p.calls.Done()
+	defer p.outbox.link.health.Pending.Dec()
 	err := p.outbox.post(ctx, p.route.Exchange, p.route.RoutingKey, func() (amqp.Publishing, error) { return wire(e) })
 	switch {
 	case errors.Is(err, broker.ErrUnroutable):
@@ -67,6 +69,7 @@ func (p *publisher) sent(ctx context.Context, e event.Event) error {
 // refused says why e got no place.
 func (p *publisher) refused(ctx context.Context, e event.Event) error {
 	defer p.calls.Done()
+	defer p.outbox.link.health.Pending.Dec()
 	return fmt.Errorf("publish event %s: %w", e.ID(), p.outbox.overdue(ctx))
 }
 

@@ -71,11 +71,21 @@ func (p *held) bury(h history) {
 // delivery once the broker has confirmed that. Until then, and if the delivery's
 // connection or the time to settle ends first, it is the broker's to repeat.
 func (p *held) store(queue string, h history) {
-	r := p.reception
+	r, original := p.reception, p.delivery
 	for {
-		err := r.outbox.send(p.alive, "", queue, func() (amqp.Publishing, error) { return copyOf(p.delivery, h), nil })
+		err := r.outbox.send(p.alive, "", queue, func() (amqp.Publishing, error) { return copyOf(original, h), nil })
 		if err == nil {
 			p.ack()
+			return
+		}
+		if errors.As(err, new(refusedError)) && len(original.Headers) > 0 { // they leave no room for ours
+			r.driver.log.Warn("event stored anew without the headers of who published it", "subscription", r.Name, "event", p.delivery.MessageId, "err", err)
+			original.Headers = nil
+			continue
+		}
+		if errors.As(err, new(refusedError)) {
+			r.driver.log.Error("event cannot be stored anew; the broker moves it to the dead letters", "subscription", r.Name, "event", p.delivery.MessageId, "err", err)
+			p.reject()
 			return
 		}
 		if !errors.Is(err, broker.ErrUnroutable) {
@@ -92,6 +102,14 @@ func (p *held) store(queue string, h history) {
 			return
 		case <-time.After(mostRedial):
 		}
+	}
+}
+
+// reject lets the broker itself move the message to the dead letters, as it is.
+func (p *held) reject() {
+	if err := p.delivery.Reject(false); err != nil {
+		p.reception.driver.log.Debug("rejection lost; the broker repeats the delivery",
+			"subscription", p.reception.Name, "event", p.delivery.MessageId, "err", err)
 	}
 }
 

@@ -236,3 +236,95 @@ func TestARetryWaitsForItsQueueToComeBack(t *testing.T) {
 	}
 	until(t, "the event in its queue", func() bool { return waiting(name) == 1 })
 }
+
+// Beside headers that fill a frame there is no room for what befell an event.
+func TestHeadersThatLeaveNoRoomAreDroppedAndKeepNoOtherEventWaiting(t *testing.T) {
+	h := newHarness(t).(*harness)
+	const topic, name = "settle.poison", "settle.poison-sub"
+	s := h.Subscriber(topic, name, broker.Limits{})
+	poison, err := wire(sample("poison"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	poison.Headers = amqp.Table{"filler": strings.Repeat("x", 130_900)}
+	if err := h.node.Publish(topic, "clusters.changed", poison); err != nil {
+		t.Fatal(err)
+	}
+	p := h.Publisher(topic)
+	const n = 30
+	for i := range n {
+		send(t, p, fmt.Sprint("neighbour-", i))
+	}
+	flowed := make(chan string, 10*n)
+	stop := receive(t, s, func(_ context.Context, d broker.Delivery) broker.Outcome {
+		if d.Attempt == 1 {
+			return broker.Outcome{Kind: broker.Retried, Reason: strings.Repeat("why ", 100)}
+		}
+		flowed <- d.Event.ID()
+		return broker.Ack()
+	})
+	defer stop()
+	seen := map[string]bool{}
+	until(t, "the neighbours", func() bool {
+		for len(flowed) > 0 {
+			seen[<-flowed] = true
+		}
+		return len(seen) == n+1
+	})
+	until(t, "the subscriber to be well", func() bool { return s.(broker.Checker).Check(t.Context()) == nil })
+}
+
+// limitMessages makes the node refuse messages beyond a size: the default of
+// 128 MiB is too much for a test.
+func limitMessages(t *testing.T, h *harness, size int) {
+	t.Helper()
+	set := func(size int) {
+		if err := h.node.Eval(fmt.Sprintf("application:set_env(rabbit, max_message_size, %d).", size)); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(func() { set(128 << 20) })
+	set(size)
+}
+
+func TestAnEventThatTheBrokerRefusesIsAnErrorAndItsNeighboursAreSent(t *testing.T) {
+	h := newHarness(t).(*harness)
+	const topic = "settle.refused"
+	h.Subscriber(topic, "settle.refused-sub", broker.Limits{})
+	limitMessages(t, h, 100_000)
+	p := h.Publisher(topic)
+	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
+	defer cancel()
+	answers := make(chan error, 30)
+	for i := range cap(answers) {
+		go func() { answers <- p.Publish(ctx, sample(fmt.Sprint("neighbour-", i))) }()
+	}
+	large := sample("large")
+	large.DataEncoded = []byte(`"` + strings.Repeat("x", 200_000) + `"`)
+	if err := p.Publish(ctx, large); err == nil || !strings.Contains(err.Error(), "the broker refuses the message") {
+		t.Errorf("Publish gave %v", err)
+	}
+	for range cap(answers) {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	until(t, "the publisher to be well", func() bool { return p.(broker.Checker).Check(t.Context()) == nil })
+}
+
+func TestAnEventThatCannotBeStoredAnewIsADeadLetter(t *testing.T) {
+	h := newHarness(t).(*harness)
+	const topic, name = "settle.grown", "settle.grown-sub"
+	s := h.Subscriber(topic, name, broker.Limits{})
+	large := sample("large")
+	large.DataEncoded = []byte(`"` + strings.Repeat("x", 200_000) + `"`)
+	if err := h.Publisher(topic).Publish(t.Context(), large); err != nil {
+		t.Fatal(err)
+	}
+	limitMessages(t, h, 100_000)
+	stop := receive(t, s, func(context.Context, broker.Delivery) broker.Outcome { return broker.Retry(0) })
+	defer stop()
+	if l := dead(t, h, topic, name); l.Event.ID() != "large" || l.Deliveries != 1 || !strings.Contains(l.Reason, "refused to store the event anew") || l.First.IsZero() {
+		t.Errorf("dead letter %+v", l)
+	}
+}

@@ -26,11 +26,11 @@ func (d *deadLetters) Review(ctx context.Context, judge func(broker.DeadLetter) 
 	)
 	defer func() { d.giveBack(kept) }()
 	for i, p := range letters {
-		verdict := broker.Stop
-		if ctx.Err() == nil {
-			verdict = judge(p.letter())
+		if err := ctx.Err(); err != nil {
+			kept = append(kept, letters[i:]...)
+			return done, err
 		}
-		switch verdict {
+		switch judge(p.letter()) {
 		case broker.Replay:
 			d.broker.replay(p)
 			done.Replayed++
@@ -39,7 +39,7 @@ func (d *deadLetters) Review(ctx context.Context, judge func(broker.DeadLetter) 
 		case broker.Stop:
 			kept = append(kept, letters[i:]...)
 			done.Kept++
-			return done, ctx.Err()
+			return done, nil
 		default:
 			kept = append(kept, p)
 			done.Kept++

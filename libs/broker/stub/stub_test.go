@@ -21,7 +21,7 @@ func (h harness) DeadLetters(_, subscription string) broker.DeadLetters {
 
 func exercise(t *testing.T, options ...brokertest.Option) {
 	const inMemory = "it is part of the process: there is nothing between them to fail"
-	for _, c := range []brokertest.Capability{brokertest.Cutting, brokertest.Freezing, brokertest.Restarting, brokertest.Alarming, brokertest.Unburying} {
+	for _, c := range []brokertest.Capability{brokertest.Cutting, brokertest.Freezing, brokertest.Restarting, brokertest.Alarming, brokertest.Unburying, brokertest.Denying} {
 		options = append(options, brokertest.Without(c, inMemory))
 	}
 	options = append(options, brokertest.Without(brokertest.Ordering, "a retry or a pause puts an event behind later ones of its resource"))

@@ -89,7 +89,7 @@ func (p *parcel) bury(reason string) {
 	if len(s.dead) >= b.capacity {
 		s.dead = append(s.dead[:0], s.dead[1:]...)
 	}
-	p.reason = reason
+	p.reason = broker.Cut(reason, broker.MostReason)
 	s.dead = append(s.dead, p)
 	b.mu.Unlock()
 	b.free(s)

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// writeCertificates makes an authority and the node's certificate.
+// writeCertificates makes an authority, the node's and a client's certificate, and
+// a stranger's.
 func (n *Node) writeCertificates() error {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -32,11 +33,25 @@ func (n *Node) writeCertificates() error {
 	if err := n.write("ca", ca, ca, caKey, caKey); err != nil {
 		return err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return fmt.Errorf("make the server's key: %w", err)
+	client := &x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "client"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, KeyUsage: x509.KeyUsageDigitalSignature,
+		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 	}
-	return n.write("server", server, ca, key, caKey)
+	for name, c := range map[string]*x509.Certificate{"server": server, "client": client, "stranger": client} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return fmt.Errorf("make the key of %s: %w", name, err)
+		}
+		signer, signerKey := ca, caKey
+		if name == "stranger" {
+			signer, signerKey = c, key
+		}
+		if err := n.write(name, c, signer, key, signerKey); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // write signs a certificate and writes it and its key.

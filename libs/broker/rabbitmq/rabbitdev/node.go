@@ -36,6 +36,7 @@ type Node struct {
 	environment []string
 	mapper      *process // the port mapper, epmd
 	server      *process // nil while stopped
+	listening   time.Time
 }
 
 // New makes a node and starts it.
@@ -77,7 +78,8 @@ listeners.ssl.1 = 127.0.0.1:%d
 ssl_options.cacertfile = %[3]s/ca.pem
 ssl_options.certfile = %[3]s/server.pem
 ssl_options.keyfile = %[3]s/server.key
-ssl_options.verify = verify_none
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = true
 disk_free_limit.absolute = 1MB
 vm_memory_high_watermark.absolute = 2GB
 log.console = false
@@ -122,6 +124,18 @@ func (n *Node) TLSAddr() string { return net.JoinHostPort("localhost", strconv.I
 // CAFile is the authority that signed the node's certificate.
 func (n *Node) CAFile() string { return filepath.Join(n.dir, "ca.pem") }
 
+// ClientCertFile is a certificate with which the node lets a client in by TLS.
+func (n *Node) ClientCertFile() string { return filepath.Join(n.dir, "client.pem") }
+
+// ClientKeyFile is its key.
+func (n *Node) ClientKeyFile() string { return filepath.Join(n.dir, "client.key") }
+
+// StrangerCertFile is a certificate that nobody known signed; it is its own authority.
+func (n *Node) StrangerCertFile() string { return filepath.Join(n.dir, "stranger.pem") }
+
+// StrangerKeyFile is its key.
+func (n *Node) StrangerKeyFile() string { return filepath.Join(n.dir, "stranger.key") }
+
 // Start starts the node and waits until a client can do something with it.
 func (n *Node) Start() error {
 	var err error
@@ -129,6 +143,7 @@ func (n *Node) Start() error {
 	if err != nil {
 		return fmt.Errorf("start RabbitMQ: %w", err)
 	}
+	n.listening = time.Time{}
 	for deadline := time.Now().Add(startTimeout); ; {
 		err := n.reach()
 		if err == nil {
@@ -145,7 +160,18 @@ func (n *Node) Start() error {
 	}
 }
 
+// Listening is when the node's port first accepted a connection since its start.
+func (n *Node) Listening() time.Time { return n.listening }
+
 func (n *Node) reach() error {
+	if n.listening.IsZero() {
+		c, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "tcp", n.Addr())
+		if err != nil {
+			return err
+		}
+		n.listening = time.Now()
+		_ = c.Close() // it only asked
+	}
 	c, err := amqp.DialConfig(n.URL(), amqp.Config{Dial: amqp.DefaultDial(5 * time.Second)})
 	if err != nil {
 		return err
