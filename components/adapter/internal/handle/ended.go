@@ -28,6 +28,11 @@ func (h *Handler) Ended(ctx context.Context, end jobspec.End) error {
 	if id.Mode == jobspec.ModeCheck {
 		return h.checked(ctx, end)
 	}
+	if end.Mute {
+		if told, err := h.told(ctx, id); told || err != nil {
+			return err
+		}
+	}
 	err := h.report(ctx, id.ResourceType, id.ResourceID, h.conclusion(end))
 	code := fleet.ErrorCode(err)
 	switch {
@@ -49,6 +54,20 @@ func (h *Handler) Ended(ctx context.Context, end jobspec.End) error {
 	}
 	h.concluded(end)
 	return nil
+}
+
+// told says whether the success of a Job is stored already, or nobody wants it
+// any more. The Job may have been found once more while Kubernetes removes it.
+func (h *Handler) told(ctx context.Context, id jobspec.Identity) (bool, error) {
+	r, err := h.api.Get(ctx, id.ResourceType, id.ResourceID)
+	switch {
+	case fleet.ErrorCode(err) == fleet.NotFound:
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("look whether %s was told before: %w", id.ResourceID, err)
+	}
+	own, _ := r.Status.Adapter(h.adapter)
+	return own.Phase == fleet.ReportComplete && own.ObservedGeneration == id.Generation && own.Attempt == id.Attempt, nil
 }
 
 // concluded tells whoever looks on that the end of a Job is stored.

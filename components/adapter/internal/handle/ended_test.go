@@ -117,3 +117,32 @@ hyperfleet_adapter_jobs_created_total{adapter="dns"} 1
 		t.Error(err)
 	}
 }
+
+// TestASuccessWhoseWordsAreLostFailsUnlessItWasToldBefore: such a Job may be found
+// once more while Kubernetes removes it, its pods first.
+func TestASuccessWhoseWordsAreLostFailsUnlessItWasToldBefore(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		own     fleet.AdapterStatus
+		get     error
+		again   bool
+		reports []string
+	}{
+		{"its end is not known yet", fleet.AdapterStatus{Phase: fleet.ReportRunning, Attempt: 4}, nil, false, []string{"Failed a4: lost, done"}},
+		{"it was told", fleet.AdapterStatus{Phase: fleet.ReportComplete, Attempt: 4}, nil, false, nil},
+		{"an earlier attempt was told", fleet.AdapterStatus{Phase: fleet.ReportComplete, Attempt: 3}, nil, false, []string{"Failed a4: lost, done"}},
+		{"its resource is gone", fleet.AdapterStatus{}, code(fleet.NotFound), false, nil},
+		{"the API is away", fleet.AdapterStatus{}, code(fleet.Unavailable), true, nil},
+	} {
+		w := &world{own: &tc.own, get: tc.get}
+		h, _ := handler(t, w)
+		end := ended(4, 0, "lost, ")
+		end.Mute, end.Data = true, nil
+		if err := h.Ended(t.Context(), end); (err != nil) != tc.again {
+			t.Errorf("%s: error %v", tc.name, err)
+		}
+		if diff := cmp.Diff(tc.reports, w.phases()); diff != "" {
+			t.Errorf("%s: reports (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}

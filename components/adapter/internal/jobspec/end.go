@@ -33,6 +33,7 @@ type End struct {
 	AttemptBase int
 	Lost        bool // it was deleted before it ended; nothing of the following is known
 	Succeeded   bool
+	Mute        bool // it succeeded, but what it had to say is lost: so it counts as failed, unless it was told before
 	Message     string
 	Data        json.RawMessage // object, or nil
 	Started     time.Time

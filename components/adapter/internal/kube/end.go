@@ -23,7 +23,7 @@ func endOf(job *batchv1.Job, id jobspec.Identity, base int, pods []corev1.Pod) j
 	switch {
 	case pod == nil && end.Succeeded:
 		// Those that depend on it would lack its data.
-		end.Succeeded, end.Message = false, "what the job had to say is lost: its pod was removed before its end was read"
+		end.Succeeded, end.Mute, end.Message = false, true, "what the job had to say is lost: its pod was removed before its end was read"
 	case pod == nil:
 		end.Message = cmp.Or(how.Message, how.Reason)
 	default:

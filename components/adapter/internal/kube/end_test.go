@@ -111,7 +111,7 @@ func TestAJobOutlivesItsDeletionUntilItsEndIsTaken(t *testing.T) {
 			w.replica(t, "two")
 			if e := w.end(t, 1); e.Lost {
 				t.Errorf("end %+v", e)
-			} else if e.Succeeded == (cascade == "orphan") {
+			} else if e.Succeeded == (cascade == "orphan") || e.Mute == e.Succeeded {
 				t.Errorf("end %+v: what is known of it must be told, and what is not must not", e)
 			}
 			w.until(t, j.Name, gone)
