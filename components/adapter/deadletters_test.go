@@ -62,7 +62,7 @@ func (w *watched) shows(count, age string) {
 	text := ""
 	if count != "" {
 		labels := `{adapter="dns",subscription="dns-sub"} `
-		text = "# HELP hyperfleet_adapter_dead_letters Events that were given up and wait for somebody to look; absent until they were counted.\n" +
+		text = "# HELP hyperfleet_adapter_dead_letters Events that were given up and wait for somebody to look, at least: on gcp-pubsub at most 1,000 are counted; absent until they were counted.\n" +
 			"# TYPE hyperfleet_adapter_dead_letters gauge\nhyperfleet_adapter_dead_letters" + labels + count + "\n" +
 			"# HELP hyperfleet_adapter_dead_letters_oldest_age_seconds Age of the oldest dead letter; 0 without any, absent until they were counted.\n" +
 			"# TYPE hyperfleet_adapter_dead_letters_oldest_age_seconds gauge\nhyperfleet_adapter_dead_letters_oldest_age_seconds" + labels + age + "\n"
