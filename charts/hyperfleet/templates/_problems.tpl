@@ -13,9 +13,6 @@
 {{- $p = append $p "adapters: want one at least" -}}
 {{- end -}}
 {{- range $type, $a := include "hyperfleet.adapters" . | fromJson -}}
-{{- if not (dig "job" "image" "repository" "" $a) -}}
-{{- $p = append $p (printf "adapters.%s.job.image.repository: name the image of its Jobs" $type) -}}
-{{- end -}}
 {{- range $a.dependencies -}}
 {{- if not (hasKey $v.adapters .) -}}
 {{- $p = append $p (printf "adapters.%s.dependencies: there is no adapter %q" $type .) -}}
